@@ -1,0 +1,1 @@
+"""Adapters: one outside system each; library errors never leak, each becomes one of ours."""

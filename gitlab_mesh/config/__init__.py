@@ -1,0 +1,1 @@
+"""``mesh.yaml``: the model, its JSON Schema, and the loading with origins."""

@@ -1,0 +1,57 @@
+"""What a router reads, and the changes that it plans, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["FENCE_ANNOTATION", "ObjectPatch", "Operation", "RouteChange", "RouteState"]
+
+FENCE_ANNOTATION = "gitlab-mesh.dev/rollout"
+
+Operation = Mapping[str, Any]
+"""One RFC 6902 operation: ``{"op", "path", "value"}``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPatch:
+    """A JSON Patch of one object; ``test`` operations carry its preconditions."""
+
+    kind: str
+    namespace: str
+    name: str
+    operations: tuple[Operation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteChange:
+    """What to write, in this order; ``summary`` says it for the log and for ``--dry-run``.
+
+    ``originals`` holds what the restoration needs and goes into the record before the change is applied.
+    """
+
+    patches: tuple[ObjectPatch, ...]
+    summary: str
+    originals: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteState:
+    """The live route.
+
+    Attributes:
+        objects: The live objects by "Kind/namespace/name".
+        share: Canary's share of the pair, 0–1, as written; None where no destination for the canary exists.
+        pair: The written integer weights (stable, canary) of the first moved HTTP route.
+        fence: Value of the fence annotation, or None.
+        writer: Field manager that last wrote the weights, or empty.
+        gateways: Names of the gateways that the route is bound to ("mesh" for sidecars).
+    """
+
+    objects: Mapping[str, Mapping[str, Any]]
+    share: float | None
+    pair: tuple[int, int]
+    fence: str | None
+    writer: str = ""
+    gateways: tuple[str, ...] = ("mesh",)

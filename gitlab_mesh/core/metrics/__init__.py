@@ -1,0 +1,1 @@
+"""Metrics arithmetic: raw cumulative snapshots per pod become comparable counts per side."""

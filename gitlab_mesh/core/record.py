@@ -1,0 +1,165 @@
+"""The rollout record: everything that a later job needs, kept in a ConfigMap of the cluster.
+
+It is written BEFORE each weight change (S2), is readable by a person with kubectl, and stays under 64 KiB.
+Nothing in it is compared with a wall clock; times are for people.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from gitlab_mesh.errors import ConflictError, UsageError
+
+__all__ = ["MAX_BYTES", "SCHEMA", "Driver", "Record", "SideIdentity", "parse_record", "render_record"]
+
+SCHEMA = 1
+MAX_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """Who drives the rollout: ids of pipeline and job as GitLab gives them, and the job's address."""
+
+    pipeline: str = ""
+    job: str = ""
+    url: str = ""
+    commit: str = ""
+
+    @property
+    def holder(self) -> str:
+        """Identity for the Lease: the same CI job (``after_script``) has the same one; a retry is a new job."""
+        return f"{self.pipeline or 'local'}/{self.job or 'local'}"
+
+
+@dataclass(frozen=True, slots=True)
+class SideIdentity:
+    """What ran on one side when it was recorded."""
+
+    workload: str
+    image: str = ""
+    digests: tuple[str, ...] = ()
+    template_hash: str = ""
+    replicas: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One rollout of one service.
+
+    Attributes:
+        id: Of the rollout, unique.
+        fence: Fencing number, raised by every takeover.
+        phase: A word of ``core.rollout.Phase``.
+        step: Index of the current step.
+        weight: Canary's share (0–1) that is intended, written before the route is.
+        outcome: A word of ``core.report.model.Outcome`` once finished, else "running".
+        reason: Why it ended so, one sentence.
+        originals: What the router needs to restore exactly: fragments by object ("VirtualService/ns/name").
+        created: Objects that we made: "Deployment/shop/shop-canary".
+        deadline_text: For people, RFC 3339.
+        last_verdicts: Short, for ``status``: metric → "pass: …".
+        judge_state: The judge's own state, ≤ 8 KiB.
+        last_good: Identity of the last promoted release.
+        rejected_digests: Digests that a verdict rejected; refused without ``--again``.
+        pause_until: While paused: RFC 3339 for people.
+    """
+
+    id: str
+    service: str
+    namespace: str
+    fence: int
+    driver: Driver
+    phase: str
+    step: int = 0
+    weight: float = 0.0
+    steps: tuple[float, ...] = ()
+    outcome: str = "running"
+    reason: str = ""
+    stable: SideIdentity | None = None
+    canary: SideIdentity | None = None
+    originals: Mapping[str, Any] = field(default_factory=dict)
+    created: tuple[str, ...] = ()
+    started: str = ""
+    updated: str = ""
+    deadline_text: str = ""
+    pause_until: str = ""
+    last_verdicts: Mapping[str, str] = field(default_factory=dict)
+    judge_state: Mapping[str, Any] = field(default_factory=dict)
+    last_good: SideIdentity | None = None
+    rejected_digests: tuple[str, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """True once nothing of this rollout is left to do."""
+        return self.outcome != "running"
+
+    def with_(self, **changes: Any) -> Record:
+        """Return a copy with the changes."""
+        return replace(self, **changes)
+
+
+def render_record(record: Record) -> dict[str, str]:
+    """Render the record as a ConfigMap's ``data``: one readable JSON document under ``record.json``.
+
+    Raises:
+        UsageError: It would be larger than 64 KiB.
+    """
+    text = json.dumps({"schema": SCHEMA, **asdict(record)}, indent=2, sort_keys=False, default=list)
+    if len(text.encode()) > MAX_BYTES:
+        raise UsageError(
+            f"rollout record of {record.namespace}/{record.service} would have {len(text.encode())} bytes",
+            why=f"a record may have {MAX_BYTES}",
+            hint="the route's own fragments are too large; move fewer HTTP routes at once (route.http)",
+        )
+    return {"record.json": text}
+
+
+def parse_record(data: Mapping[str, str], *, name: str) -> Record | None:
+    """Parse a ConfigMap's ``data``; None where it holds no record.
+
+    Unknown fields of a record of our own schema are ignored (a newer patch version wrote it).
+
+    Raises:
+        ConflictError: The record was written by a newer schema, or is not readable: nobody may guess.
+    """
+    text = data.get("record.json")
+    if text is None:
+        return None
+    try:
+        raw = json.loads(text)
+        schema = raw["schema"]
+        if schema > SCHEMA:
+            raise ConflictError(
+                f"rollout record {name} has schema {schema}; this gitlab-mesh knows {SCHEMA}",
+                why="a newer gitlab-mesh drives this service",
+                hint="use the same version, or a newer one",
+            )
+        known = {key: raw[key] for key in Record.__dataclass_fields__ if key in raw}
+        return Record(
+            **{
+                **known,
+                "driver": _parse(Driver, raw["driver"]),
+                "steps": tuple(raw.get("steps", ())),
+                "created": tuple(raw.get("created", ())),
+                "rejected_digests": tuple(raw.get("rejected_digests", ())),
+                **{side: _parse(SideIdentity, raw.get(side)) for side in ("stable", "canary", "last_good")},
+            }
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConflictError(
+            f"rollout record {name} cannot be read",
+            why=str(error),
+            hint=f"look at it: kubectl get configmap {name} -o yaml; nothing was changed",
+        ) from error
+
+
+def _parse(kind: type[Any], raw: Any) -> Any:
+    if raw is None:
+        return None
+    values = {key: raw[key] for key in kind.__dataclass_fields__ if key in raw}
+    if "digests" in values:
+        values["digests"] = tuple(values["digests"])
+    return kind(**values)

@@ -1,0 +1,131 @@
+"""The contract of a job: what ``gitlab-mesh job <name>`` runs.
+
+A job composes: it asks the core, performs through ports, and answers with an ``Outcome``. It never builds an
+adapter and never decides an exit code by itself: errors own codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gitlab_mesh.config.model import ServiceConfig
+from gitlab_mesh.core.record import Driver
+from gitlab_mesh.core.report.model import Report
+from gitlab_mesh.errors import GitlabMeshError
+from gitlab_mesh.ports import (
+    Access,
+    Artifacts,
+    Clock,
+    Cluster,
+    Commands,
+    Console,
+    Deployments,
+    Lock,
+    MergeRequestNotes,
+    MetricSource,
+    Notifier,
+    PodProxy,
+    RolloutStore,
+    SignalCheck,
+    TrafficRouter,
+)
+
+__all__ = ["JOB_API", "Job", "JobOption", "JobResult", "ServicePorts"]
+
+JOB_API = 1
+"""Raised when the contract of plug-ins changes; checked when a plug-in is loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobOption:
+    """One option of a job's command line; also an environment variable ``GITLAB_MESH_<NAME>``.
+
+    ``kind``: "text", "flag", "path", "choice" (with ``choices``), "seconds".
+    """
+
+    name: str
+    help: str
+    kind: str = "text"
+    default: Any = None
+    required: bool = False
+    choices: tuple[str, ...] = ()
+
+
+class ServicePorts(Protocol):
+    """Everything of the outside that a job about one service may use; each is built at its first use."""
+
+    @property
+    def service(self) -> ServiceConfig: ...
+    @property
+    def environment(self) -> str: ...
+    @property
+    def driver(self) -> Driver: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def console(self) -> Console: ...
+    @property
+    def cluster(self) -> Cluster: ...
+    @property
+    def pod_proxy(self) -> PodProxy: ...
+    @property
+    def access(self) -> Access: ...
+    @property
+    def router(self) -> TrafficRouter: ...
+    @property
+    def store(self) -> RolloutStore: ...
+    @property
+    def lock(self) -> Lock: ...
+    @property
+    def metrics(self) -> MetricSource: ...
+    @property
+    def notes(self) -> MergeRequestNotes: ...
+    @property
+    def deployments(self) -> Deployments: ...
+    @property
+    def notifiers(self) -> Sequence[Notifier]: ...
+    @property
+    def commands(self) -> Commands: ...
+    @property
+    def artifacts(self) -> Artifacts: ...
+    @property
+    def signal(self) -> SignalCheck: ...
+    @property
+    def remaining_seconds(self) -> float | None:
+        """Time that the CI job has left, None where nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """How a job ended: the report, and the error whose exit code it has (None: 0)."""
+
+    report: Report
+    error: GitlabMeshError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the process."""
+        return self.error.exit_code if self.error else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job.
+
+    Attributes:
+        name: On the command line, kebab-case.
+        summary: One line for ``--help``.
+        options: Besides ``--service``, ``--config``, ``--environment``, which every job has.
+        run: The work.
+        package: Python package that holds ``template.yml.j2`` and ``README.md``.
+        api: Must equal ``JOB_API``.
+    """
+
+    name: str
+    summary: str
+    run: Callable[[ServicePorts, Mapping[str, Any]], JobResult]
+    options: tuple[JobOption, ...] = ()
+    package: str = ""
+    api: int = JOB_API

@@ -1,0 +1,1 @@
+"""Fakes for every port, public: for plug-in authors and for our own tests."""
