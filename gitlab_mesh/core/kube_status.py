@@ -1,0 +1,126 @@
+"""What a refusal of the Kubernetes API means to us: one mapping, shared by the real client and the fakes.
+
+The text of a failed JSON Patch is the API server's own and carries no detail: a ``test`` that did not hold and a
+path that does not exist answer alike with 422, reason ``Invalid``, empty ``details`` and one fixed sentence
+(k8s.io/apiserver ``jsonPatcher.applyJSPatch`` → ``NewGenericServerResponse``; kubernetes/kubernetes#68202).
+A 422 of validation names the object and the field instead. Older and other servers say "testing value … failed".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gitlab_mesh.core.kinds import KINDS
+from gitlab_mesh.errors import (
+    AccessDeniedError,
+    ConflictError,
+    GitlabMeshError,
+    ObjectMissingError,
+    TransientError,
+    UsageError,
+)
+
+__all__ = ["JSON_PATCH_REFUSED", "map_status"]
+
+JSON_PATCH_REFUSED = "the server rejected our request due to an error in our request"
+"""Message of the Status with which an API server answers a JSON Patch that does not apply (422)."""
+
+_OTHER_PATCH_TEXTS = ("testing value", "testing path", "test operation", "test failed", "operation does not apply")
+
+
+def map_status(
+    status_code: int, body: Mapping[str, Any], *, verb: str, kind: str, namespace: str, name: str
+) -> GitlabMeshError:
+    """Return the error of ours for an answer that is no success.
+
+    Args:
+        status_code: HTTP status, 400–599 (anything else is taken as a fault of the way between).
+        body: The ``Status`` object, or an empty mapping where the answer held none.
+        verb: The Kubernetes verb: get, list, create, update, patch, delete.
+        kind: Word of ``core.kinds``, with subresource where there is one ("Pod/proxy").
+        namespace: Empty for objects without namespace.
+        name: Empty for list and create.
+    """
+    what = _describe(kind, namespace, name)
+    message = str(body.get("message") or "").strip()
+    if status_code in (401, 403):
+        return _denied(status_code, message, verb=verb, kind=kind, namespace=namespace, name=name)
+    if status_code == 404:
+        return ObjectMissingError(
+            f"{what}: not found ({verb})",
+            why=message,
+            hint="check the name and the namespace, and that the cluster serves this kind",
+        )
+    if status_code == 409:
+        return _conflict(what, verb, str(body.get("reason") or ""), message)
+    if status_code == 422 and verb == "patch" and _is_failed_json_patch(body, message):
+        return ConflictError(
+            f"{what}: the patch does not fit the live object, nothing was written",
+            why="a value that the patch tests is different by now, or a path of it is gone",
+            hint="read the object again and plan anew; its managedFields name who wrote last",
+        )
+    if status_code == 429 or status_code >= 500 or status_code < 400 or status_code == 408:
+        return TransientError(
+            f"{what}: the API server did not do {verb} (HTTP {status_code})",
+            why=message,
+            hint="try again; if it stays, look at the health of the API server",
+        )
+    return UsageError(
+        f"{what}: the API server refuses the request as invalid ({verb}, HTTP {status_code})",
+        why=_with_causes(message, body),
+        hint="correct the field that the server names",
+    )
+
+
+def _describe(kind: str, namespace: str, name: str) -> str:
+    path = "/".join(part for part in (namespace, name) if part)
+    return f"{kind} {path}" if path else kind
+
+
+def _denied(status_code: int, message: str, *, verb: str, kind: str, namespace: str, name: str) -> AccessDeniedError:
+    base, _, subresource = kind.partition("/")
+    known = KINDS.get(base)
+    plural = known.plural if known else base.lower()
+    resource = f"{plural}/{subresource}" if subresource else plural
+    where = f" in namespace {namespace}" if namespace else ""
+    group = known.group if known else ""
+    if status_code == 401:
+        return AccessDeniedError(
+            f"{_describe(kind, namespace, name)}: the API server does not know our credentials (HTTP 401, {verb})",
+            why=message,
+            hint="check the token of the kubeconfig: expired, or of another cluster?",
+        )
+    in_group = f" of API group {group}" if group else ""
+    return AccessDeniedError(
+        f"{_describe(kind, namespace, name)}: no right to {verb} {resource}{in_group}{where}",
+        why=message,
+        hint=f'give the service account of this job the verb "{verb}" on "{resource}" in a Role{where}',
+    )
+
+
+def _conflict(what: str, verb: str, reason: str, message: str) -> ConflictError:
+    if reason == "AlreadyExists" or (verb == "create" and reason != "Conflict"):
+        return ConflictError(
+            f"{what}: already exists", why=message, hint="read it and decide whose it is before writing again"
+        )
+    return ConflictError(
+        f"{what}: somebody else changed it meanwhile, nothing was written ({verb})",
+        why=message,
+        hint="read the object again and plan anew; its managedFields name who wrote last",
+    )
+
+
+def _is_failed_json_patch(body: Mapping[str, Any], message: str) -> bool:
+    details = body.get("details") or {}
+    if details.get("causes"):
+        return False
+    text = message.lower()
+    return text.startswith(JSON_PATCH_REFUSED) or any(known in text for known in _OTHER_PATCH_TEXTS)
+
+
+def _with_causes(message: str, body: Mapping[str, Any]) -> str:
+    causes = (body.get("details") or {}).get("causes") or []
+    said = [f"{cause.get('field', '')}: {cause.get('message', '')}".strip(": ") for cause in causes]
+    missing = [text for text in said if text and text not in message]
+    return "; ".join([part for part in (message, *missing) if part])
