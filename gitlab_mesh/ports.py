@@ -143,6 +143,9 @@ class TrafficRouter(Protocol):
     def plan_weight(self, state: RouteState, share: float, fence: str) -> RouteChange:
         """Give the canary ``share`` (0–1) of the pair, keeping the pair's sum."""
 
+    def plan_take_over(self, state: RouteState, fence: str) -> RouteChange:
+        """Rewrite the fence: from then on every patch of the driver before fails."""
+
     def plan_restore(self, state: RouteState, originals: Mapping[str, Any], fence: str) -> RouteChange:
         """Take back exactly what ``plan_prepare`` added; spec, labels, annotations are then as before."""
 

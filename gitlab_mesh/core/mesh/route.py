@@ -26,14 +26,22 @@ class ObjectPatch:
 
 @dataclass(frozen=True, slots=True)
 class RouteChange:
-    """What to write, in this order; ``summary`` says it for the log and for ``--dry-run``.
+    """What to write: first ``create``, then ``patches`` in their order, then ``delete`` (make before break).
 
-    ``originals`` holds what the restoration needs and goes into the record before the change is applied.
+    ``summary`` says it for the log and for ``--dry-run``; ``originals`` holds what the restoration needs and goes
+    into the record before the change is applied.
     """
 
     patches: tuple[ObjectPatch, ...]
     summary: str
     originals: Mapping[str, Any] = field(default_factory=dict)
+    create: tuple[Mapping[str, Any], ...] = ()
+    delete: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """True if there is nothing to write."""
+        return not (self.patches or self.create or self.delete)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +50,10 @@ class RouteState:
 
     Attributes:
         objects: The live objects by "Kind/namespace/name".
-        share: Canary's share of the pair, 0–1, as written; None where no destination for the canary exists.
+        share: Canary's share of the pair, 0–1, as written, the largest of the moved HTTP routes; None where no
+            destination for the canary exists.
         pair: The written integer weights (stable, canary) of the first moved HTTP route.
+        uniform: Whether all moved HTTP routes have the same share.
         fence: Value of the fence annotation, or None.
         writer: Field manager that last wrote the weights, or empty.
         gateways: Names of the gateways that the route is bound to ("mesh" for sidecars).
@@ -53,5 +63,6 @@ class RouteState:
     share: float | None
     pair: tuple[int, int]
     fence: str | None
+    uniform: bool = True
     writer: str = ""
     gateways: tuple[str, ...] = ("mesh",)

@@ -1,0 +1,232 @@
+"""What the weights need to exist, added to the user's objects, recorded, and taken back exactly.
+
+A subset on the destination, the second destination with weight 0, the two subsets in the DestinationRule, the fence
+annotation. Make before break: subsets before the route that names them, and the reverse at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gitlab_mesh.core.mesh.pair import (
+    FENCE_PATH,
+    Json,
+    Pair,
+    key_of,
+    label_of,
+    patch_of,
+    positions,
+    require_fence,
+    target_of,
+    weight_of,
+)
+from gitlab_mesh.core.mesh.route import FENCE_ANNOTATION, ObjectPatch, Operation, RouteChange
+from gitlab_mesh.core.mesh.routing import find_moved
+from gitlab_mesh.errors import ConflictError
+
+__all__ = ["plan_prepare", "plan_restore"]
+
+
+def plan_prepare(virtual_service: Json, destination_rule: Json | None, pair: Pair, fence: str) -> RouteChange:
+    """Put the fence on and add what the weights need: subsets first, then destinations (make before break).
+
+    Raises:
+        ConflictError: The route carries the fence of another rollout, or the canary already gets traffic.
+    """
+    metadata = virtual_service["metadata"]
+    annotations = metadata.get("annotations")
+    held = (annotations or {}).get(FENCE_ANNOTATION)
+    if held not in (None, fence):
+        raise ConflictError(
+            f"{label_of(virtual_service)} belongs to rollout {held}",
+            hint="gitlab-mesh job status shows it; gitlab-mesh job rollback ends it",
+        )
+    operations: list[Operation] = []
+    if annotations is None:
+        operations.append({"op": "add", "path": "/metadata/annotations", "value": {FENCE_ANNOTATION: fence}})
+    elif held is None:
+        operations.append({"op": "add", "path": FENCE_PATH, "value": fence})
+    else:
+        operations.append({"op": "test", "path": FENCE_PATH, "value": fence})
+    original_routes: dict[str, Any] = {}
+    for index in find_moved(virtual_service, pair):
+        http = virtual_service["spec"]["http"][index]
+        original_routes[str(index)] = {"name": http.get("name"), "route": http["route"]}
+        operations += _prepare_route(index, http["route"], pair, label_of(virtual_service))
+    rule_patches, rule_creates, rule_original = _prepare_rule(destination_rule, virtual_service, pair)
+    return RouteChange(
+        patches=(*rule_patches, patch_of(virtual_service, operations)),
+        summary=f"prepare {label_of(virtual_service)}: fence, subsets {pair.stable}/{pair.canary}, canary at weight 0",
+        originals={
+            key_of(virtual_service): {"http": original_routes, "had_annotations": annotations is not None},
+            **rule_original,
+        },
+        create=rule_creates,
+    )
+
+
+def plan_restore(
+    virtual_service: Json, destination_rule: Json | None, pair: Pair, originals: Json, fence: str
+) -> RouteChange:
+    """Take back exactly what was added, in reverse order: route first, then subsets, the fence with the route.
+
+    Routes are found anew by name, or by the canary's destination, so that routes that others inserted meanwhile
+    do no harm. What is already gone is left alone.
+    """
+    mine = originals.get(key_of(virtual_service))
+    held = (virtual_service["metadata"].get("annotations") or {}).get(FENCE_ANNOTATION)
+    patches, delete = [], []
+    if mine is not None and held is not None:
+        require_fence(virtual_service, fence)
+        operations: list[Operation] = [{"op": "test", "path": FENCE_PATH, "value": fence}]
+        for key, was in mine["http"].items():
+            index = _find_again(virtual_service, int(key), was, pair)
+            if index is not None:
+                routes = virtual_service["spec"]["http"][index]["route"]
+                operations += _restore_route(index, routes, was["route"], pair)
+        operations += _restore_annotations(virtual_service, bool(mine["had_annotations"]))
+        patches.append(patch_of(virtual_service, operations))
+    for key, was in originals.items():
+        kind, namespace, name = key.split("/")
+        if kind != "DestinationRule":
+            continue
+        if was.get("created"):
+            delete.append((kind, namespace, name))
+        elif destination_rule is not None and key_of(destination_rule) == key:
+            operations = _restore_rule(destination_rule, was)
+            if operations:
+                patches.append(patch_of(destination_rule, operations))
+    return RouteChange(tuple(patches), f"{label_of(virtual_service)}: as it was before", delete=tuple(delete))
+
+
+def _prepare_route(index: int, routes: Sequence[Json], pair: Pair, label: str) -> list[Operation]:
+    base = f"/spec/http/{index}/route"
+    stable_at, canary_at = positions(routes, pair)
+    stable = routes[stable_at]
+    operations: list[Operation] = [{"op": "test", "path": base, "value": routes}]
+    if canary_at is not None and weight_of(routes[canary_at], routes) > 0:
+        raise ConflictError(
+            f"{label}: the canary already gets weight {weight_of(routes[canary_at], routes)} on HTTP route {index}",
+            why="no rollout of ours is recorded for it",
+            hint="set its weight to 0, then run the job again",
+        )
+    if pair.stable is not None and "subset" not in stable["destination"]:
+        operations.append({"op": "add", "path": f"{base}/{stable_at}/destination/subset", "value": pair.stable})
+    if "weight" not in stable:
+        operations.append({"op": "add", "path": f"{base}/{stable_at}/weight", "value": weight_of(stable, routes)})
+    if canary_at is None:
+        destination = {key: value for key, value in stable["destination"].items() if key != "subset"}
+        if pair.canary_host is not None:
+            destination["host"] = pair.canary_host
+        else:
+            destination["subset"] = pair.canary
+        # Per-destination header rules of stable hold for the canary too: users must not see a difference.
+        added = {
+            **{key: value for key, value in stable.items() if key == "headers"},
+            "destination": destination,
+            "weight": 0,
+        }
+        operations.append({"op": "add", "path": f"{base}/-", "value": added})
+    return operations
+
+
+def _restore_route(index: int, routes: Sequence[Json], was: Sequence[Json], pair: Pair) -> list[Operation]:
+    base = f"/spec/http/{index}/route"
+    stable_at, canary_at = positions(routes, pair)
+    was_stable, was_canary = positions(was, pair)
+    operations: list[Operation] = [{"op": "test", "path": base, "value": routes}]
+    for key, path in (("weight", f"{base}/{stable_at}/weight"),):
+        if key in was[was_stable]:
+            operations.append({"op": "add", "path": path, "value": was[was_stable][key]})
+        elif key in routes[stable_at]:
+            operations.append({"op": "remove", "path": path})
+    if "subset" not in was[was_stable]["destination"] and "subset" in routes[stable_at]["destination"]:
+        operations.append({"op": "remove", "path": f"{base}/{stable_at}/destination/subset"})
+    if canary_at is not None:
+        if was_canary is None:
+            operations.append({"op": "remove", "path": f"{base}/{canary_at}"})
+        elif "weight" in was[was_canary]:
+            operations.append({"op": "add", "path": f"{base}/{canary_at}/weight", "value": was[was_canary]["weight"]})
+        elif "weight" in routes[canary_at]:
+            operations.append({"op": "remove", "path": f"{base}/{canary_at}/weight"})
+    return operations
+
+
+def _restore_annotations(virtual_service: Json, had_annotations: bool) -> list[Operation]:
+    annotations = virtual_service["metadata"].get("annotations") or {}
+    if had_annotations or set(annotations) != {FENCE_ANNOTATION}:
+        return [{"op": "remove", "path": FENCE_PATH}]
+    return [{"op": "remove", "path": "/metadata/annotations"}]
+
+
+def _prepare_rule(
+    rule: Json | None, virtual_service: Json, pair: Pair
+) -> tuple[tuple[ObjectPatch, ...], tuple[Json, ...], dict[str, Any]]:
+    if pair.stable is None:
+        return (), (), {}
+    wanted = [
+        {"name": name, "labels": {pair.label: value}}
+        for name, value in zip((pair.stable, pair.canary), pair.labels, strict=True)
+    ]
+    if rule is None:
+        name = pair.host.split(".")[0]
+        created = {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "DestinationRule",
+            "metadata": {
+                "name": f"{name}-gitlab-mesh",
+                "namespace": virtual_service["metadata"]["namespace"],
+                "labels": {"app.kubernetes.io/managed-by": "gitlab-mesh"},
+            },
+            "spec": {"host": pair.host, "subsets": wanted},
+        }
+        return (), (created,), {key_of(created): {"created": True}}
+    subsets = rule.get("spec", {}).get("subsets")
+    known = {subset["name"]: subset for subset in subsets or ()}
+    missing = [subset for subset in wanted if subset["name"] not in known]
+    if not missing:
+        return (), (), {}
+    policy = known.get(pair.stable, {}).get("trafficPolicy")
+    if policy is not None:
+        # The canary must be reached as stable is (TLS, pools), or the comparison would compare policies.
+        missing = [
+            {**subset, "trafficPolicy": policy} if subset["name"] == pair.canary else subset for subset in missing
+        ]
+    operations: list[Operation]
+    if subsets is None:
+        operations = [{"op": "add", "path": "/spec/subsets", "value": missing}]
+    else:
+        operations = [{"op": "test", "path": "/spec/subsets", "value": subsets}]
+        operations += [{"op": "add", "path": "/spec/subsets/-", "value": subset} for subset in missing]
+    original = {"added": [subset["name"] for subset in missing], "had_subsets": subsets is not None}
+    return (patch_of(rule, operations),), (), {key_of(rule): original}
+
+
+def _restore_rule(rule: Json, was: Json) -> list[Operation]:
+    subsets = rule.get("spec", {}).get("subsets") or []
+    ours = [index for index, subset in enumerate(subsets) if subset.get("name") in was.get("added", ())]
+    if not ours:
+        return []
+    operations: list[Operation] = [{"op": "test", "path": "/spec/subsets", "value": subsets}]
+    if len(ours) == len(subsets) and not was.get("had_subsets"):
+        return [*operations, {"op": "remove", "path": "/spec/subsets"}]
+    return [*operations, *({"op": "remove", "path": f"/spec/subsets/{index}"} for index in reversed(ours))]
+
+
+def _find_again(virtual_service: Json, index: int, was: Json, pair: Pair) -> int | None:
+    https: Sequence[Json] = virtual_service.get("spec", {}).get("http", ())
+
+    def has_pair(http: Json) -> bool:
+        routes = http.get("route", ())
+        return any(pair.is_canary(target_of(route)) for route in routes) and any(
+            pair.is_stable(target_of(route)) for route in routes
+        )
+
+    if was.get("name"):
+        hits = [at for at, http in enumerate(https) if http.get("name") == was["name"] and has_pair(http)]
+        return hits[0] if hits else None
+    if index < len(https) and not https[index].get("name") and has_pair(https[index]):
+        return index
+    hits = [at for at, http in enumerate(https) if not http.get("name") and has_pair(http)]
+    return hits[0] if hits else None
