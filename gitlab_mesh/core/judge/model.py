@@ -79,6 +79,8 @@ class Look:
         health: Of each side that the cluster tells about.
         user: Readings of the user's own metrics.
         problems: Why data is missing, for the sentence of a no-data verdict.
+        faults: Metric → why its numbers cannot be used although they are there (bucket bounds that differ between
+            the sides); that metric's verdict is ``error``.
     """
 
     time_seconds: float
@@ -88,6 +90,7 @@ class Look:
     health: Mapping[Side, SideHealth] = field(default_factory=dict)
     user: tuple[UserValue, ...] = ()
     problems: tuple[str, ...] = ()
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,8 +98,11 @@ class Snapshot:
         samples: At most one a pod and side.
         user: The user's own metrics.
         problems: Why something is missing, one sentence each ("pod shop-canary-x: 503 from the pod proxy").
+        time_seconds: When the reading began, by the clock that also stamps the samples (Unix seconds); None where
+            the source cannot tell. A sample at or after it was taken after everything that the caller did before.
     """
 
     samples: tuple[PodSample, ...] = ()
     user: tuple[UserSample, ...] = ()
     problems: tuple[str, ...] = ()
+    time_seconds: float | None = None
