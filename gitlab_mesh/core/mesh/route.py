@@ -57,6 +57,8 @@ class RouteState:
         fence: Value of the fence annotation, or None.
         writer: Field manager that last wrote the weights, or empty.
         gateways: Names of the gateways that the route is bound to ("mesh" for sidecars).
+        label: Pod label that tells the sides apart.
+        label_values: Its values (stable, canary), as the subsets have them.
     """
 
     objects: Mapping[str, Mapping[str, Any]]
@@ -66,3 +68,5 @@ class RouteState:
     uniform: bool = True
     writer: str = ""
     gateways: tuple[str, ...] = ("mesh",)
+    label: str = "version"
+    label_values: tuple[str, str] = ("stable", "canary")

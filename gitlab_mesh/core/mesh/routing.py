@@ -104,6 +104,8 @@ def read_state(virtual_service: Json, destination_rule: Json | None, pair: Pair)
         uniform=len(set(shares)) < 2,
         writer=_writer(metadata.get("managedFields") or ()),
         gateways=tuple(virtual_service.get("spec", {}).get("gateways") or ("mesh",)),
+        label=pair.label,
+        label_values=pair.labels,
     )
 
 

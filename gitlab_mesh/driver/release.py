@@ -1,0 +1,120 @@
+"""What is to be released, worked out before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gitlab_mesh.config.model import ServiceConfig
+from gitlab_mesh.core.mesh.route import RouteState
+from gitlab_mesh.core.metrics.counts import Side, SideTarget
+from gitlab_mesh.core.rollout import Plan, Step
+from gitlab_mesh.core.workload import SideState, release_template
+from gitlab_mesh.errors import UsageError
+
+__all__ = ["Release", "plan_release", "targets_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One release of one service.
+
+    Attributes:
+        service: Its configuration.
+        image: For people: what is released.
+        template: The pod template to release, with stable's labels.
+        stable: Stable before the release; None at a first release.
+        manifest: The Deployment given, at a first release the one to create.
+        plan: For the rollout machine.
+        again: Release it although a verdict rejected it before.
+    """
+
+    service: ServiceConfig
+    image: str
+    template: Mapping[str, Any]
+    stable: SideState | None
+    manifest: Mapping[str, Any] | None
+    plan: Plan
+    again: bool = False
+
+
+def plan_release(
+    service: ServiceConfig,
+    stable: SideState | None,
+    *,
+    image: str | None,
+    manifest: Mapping[str, Any] | None,
+    again: bool,
+) -> Release:
+    """Work out the template and the plan.
+
+    Raises:
+        UsageError: Neither or both of image and manifest; a first release without manifest; no version label.
+    """
+    if (image is None) == (manifest is None):
+        raise UsageError("give either --image or --manifest", why="one of them says what is released")
+    name = f"{service.namespace}/{service.stable_workload}"
+    if manifest is not None and manifest.get("kind") != "Deployment":
+        raise UsageError("--manifest must hold one Deployment", why=f"it holds {manifest.get('kind') or 'no kind'}")
+    if stable is None:
+        if manifest is None:
+            raise UsageError(
+                f"Deployment {name} does not exist, so there is no template that --image could change",
+                hint="for a first release give the whole Deployment: --manifest FILE; "
+                "or set workload: {name: …} in mesh.yaml",
+            )
+        template: Mapping[str, Any] = manifest["spec"]["template"]
+    else:
+        _require_label(stable, service)
+        template = release_template(
+            stable.deployment,
+            image=image,
+            container=service.workload.container,
+            names=(service.name, service.stable_workload),
+            manifest=manifest,
+        )
+    rollout = service.rollout
+    steps = tuple(
+        Step(step.weight / 100, step.bake if step.bake is not None else rollout.step_bake) for step in rollout.steps
+    )
+    plan = Plan(
+        steps=() if stable is None else steps,
+        stable_replicas=max(1, stable.desired) if stable else int((manifest or {}).get("spec", {}).get("replicas", 1)),
+        deadline_seconds=rollout.deadline,
+        ready_seconds=rollout.ready_deadline,
+        confirm_seconds=rollout.confirm_deadline,
+        drain_seconds=rollout.drain,
+        hold_inconclusive=rollout.on_inconclusive == "hold",
+        reassert=rollout.reassert,
+        enforce=service.judge.mode == "enforce",
+        first=stable is None,
+    )
+    label = image or ", ".join(str(item.get("image")) for item in template["spec"]["containers"])
+    return Release(service, label, template, stable, manifest, plan, again)
+
+
+def _require_label(stable: SideState, service: ServiceConfig) -> None:
+    label = service.subsets.label
+    labels = stable.deployment["spec"]["template"].get("metadata", {}).get("labels") or {}
+    if label not in labels:
+        raise UsageError(
+            f"pods of Deployment {service.namespace}/{service.stable_workload} have no label {label!r}",
+            why="the two sides are told apart by it: subsets select pods by labels",
+            hint=f"add `{label}: {service.subsets.stable}` to spec.template.metadata.labels of the Deployment, "
+            "or name another label in mesh.yaml: subsets: {label: …}",
+        )
+
+
+def targets_of(
+    service: ServiceConfig, route: RouteState | None, stable: SideState | None, canary: SideState | None
+) -> tuple[SideTarget, ...]:
+    """Say whose numbers to read: the sides that exist now."""
+    host = service.host or service.name
+    full = host if "." in host else f"{host}.{service.namespace}.svc.cluster.local"
+    subsets = (service.subsets.stable, service.subsets.canary)
+    return tuple(
+        SideTarget(side, service.namespace, state.identity.workload, full, subset, state.pods)
+        for side, state, subset in zip((Side.STABLE, Side.CANARY), (stable, canary), subsets, strict=True)
+        if state is not None
+    )

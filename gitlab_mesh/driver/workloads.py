@@ -1,0 +1,79 @@
+"""Deployments of the two sides, through the Cluster port; plans come from ``core.workload``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gitlab_mesh.core.judge.model import SideHealth
+from gitlab_mesh.core.workload import MANAGED_BY, SideState, read_side
+from gitlab_mesh.errors import ConflictError, ObjectMissingError
+from gitlab_mesh.ports import Cluster, Object
+
+__all__ = ["create_ours", "delete_ours", "health_of", "patch_template", "read_workload", "scale"]
+
+
+def read_workload(cluster: Cluster, namespace: str, name: str) -> SideState | None:
+    """Read a Deployment with its ReplicaSets and pods; None if it does not exist."""
+    try:
+        deployment = cluster.get("Deployment", namespace, name)
+    except ObjectMissingError:
+        return None
+    labels = deployment["spec"]["selector"].get("matchLabels") or {}
+    selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    return read_side(
+        deployment,
+        cluster.list("ReplicaSet", namespace, label_selector=selector),
+        cluster.list("Pod", namespace, label_selector=selector),
+    )
+
+
+def health_of(side: SideState | None) -> SideHealth | None:
+    """Say how a side is; None if there is none."""
+    if side is None:
+        return None
+    ready = side.ready if side.observed else 0
+    return SideHealth(desired=side.desired, ready=ready, restarts=side.restarts, reason=side.reason)
+
+
+def create_ours(cluster: Cluster, body: Object, *, dry_run: bool = False) -> None:
+    """Create an object of ours; one that we made before in the same rollout is fine.
+
+    Raises:
+        ConflictError: An object of that name exists and is not of this rollout.
+    """
+    try:
+        cluster.create(body, dry_run=dry_run)
+    except ConflictError:
+        metadata = body["metadata"]
+        found = cluster.get(body["kind"], metadata["namespace"], metadata["name"])
+        mine = metadata.get("annotations", {}).get("gitlab-mesh.dev/rollout-id")
+        if (found["metadata"].get("annotations") or {}).get("gitlab-mesh.dev/rollout-id") == mine:
+            return
+        raise ConflictError(
+            f"{body['kind']} {metadata['namespace']}/{metadata['name']} exists and does not belong to this rollout",
+            why="it may be the rest of an older one, or somebody else's",
+            hint=f"gitlab-mesh job status shows what is recorded; or set workload: {{canary: …}}, or delete it: "
+            f"kubectl -n {metadata['namespace']} delete {body['kind'].lower()} {metadata['name']}",
+        ) from None
+
+
+def scale(cluster: Cluster, namespace: str, name: str, replicas: int) -> None:
+    """Set the replicas of a Deployment of ours."""
+    cluster.patch("Deployment", namespace, name, [{"op": "add", "path": "/spec/replicas", "value": replicas}])
+
+
+def patch_template(cluster: Cluster, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]) -> None:
+    """Give the stable Deployment another pod template; fails if somebody changed it since it was planned."""
+    cluster.patch("Deployment", namespace, name, operations)
+
+
+def delete_ours(cluster: Cluster, kind: str, namespace: str, name: str) -> None:
+    """Delete an object that we made; one that is gone, or is not ours, is left alone."""
+    try:
+        found = cluster.get(kind, namespace, name)
+    except ObjectMissingError:
+        return
+    labels = found["metadata"].get("labels") or {}
+    if all(labels.get(key) == value for key, value in MANAGED_BY.items()):
+        cluster.delete(kind, namespace, name, uid=found["metadata"].get("uid"))
