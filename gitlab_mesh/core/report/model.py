@@ -12,6 +12,7 @@ from enum import StrEnum
 from gitlab_mesh.core.judge.model import Judgement
 
 __all__ = [
+    "Attempt",
     "Band",
     "Link",
     "LinksSection",
@@ -144,6 +145,16 @@ class TextSection:
 
 
 Section = VerdictSection | TableSection | SeriesSection | LinksSection | TextSection
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A former run for the same merge request: what the note keeps of it. ``started`` as in ``Report``."""
+
+    outcome: Outcome
+    headline: str
+    started: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

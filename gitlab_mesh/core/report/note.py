@@ -1,0 +1,258 @@
+"""The merge request's note: the decision first, understood in ten seconds; details folded.
+
+Written in GitLab Flavored Markdown that also reads as plain text in an e-mail. The marker by which the note is found
+again is the notes adapter's business. Whatever comes from outside (image names, pods' messages, names of metrics and
+branches) passes ``core.report.markdown``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gitlab_mesh.core.report.formatting import format_count, format_duration
+from gitlab_mesh.core.report.markdown import code_span, escape_text, fence, link, summary_text, table, table_cell
+from gitlab_mesh.core.report.model import (
+    Attempt,
+    LinksSection,
+    Report,
+    TableSection,
+    TextSection,
+)
+from gitlab_mesh.core.report.weight_chart import find_weights, render_bars, render_mermaid
+from gitlab_mesh.core.report.wording import (
+    OUTCOME_SYMBOL,
+    OUTCOME_WORD,
+    TONE_SYMBOL,
+    VERDICT_SYMBOL,
+    find_judgements,
+    list_verdict_rows,
+)
+
+__all__ = ["NOTE_LIMIT", "render_note"]
+
+NOTE_LIMIT = 50_000
+"""Characters. GitLab takes 1,000,000; what a person reads, and what a mail holds, is far less."""
+
+_MAX_ROWS = 30
+_MAX_LINKS = 12
+_LEFT_OUT = "_Some details were left out here because the note would be too long; they are in the job's report._"
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A piece of the note. Folded pieces go first when space is short, then the other optional ones."""
+
+    text: str
+    required: bool = False
+    folded: bool = False
+
+
+def render_note(report: Report, history: Sequence[Attempt] = (), *, limit: int = NOTE_LIMIT) -> str:
+    """Render the note's body, without marker.
+
+    Args:
+        report: The run, finished or going on.
+        history: Former attempts, newest first.
+        limit: Characters; pieces are left out, and that is said, to keep it. The decision itself needs up to
+            30,000 in the worst case.
+    """
+    blocks = [
+        _Block(_render_decision(report), required=True),
+        *(_Block(text, required=True) for text in _render_verdicts(report)),
+        *_render_weights(report),
+        *(_Block(text, required=True) for text in _render_next_step(report)),
+        *_render_sections(report),
+        *_render_folded(report, history),
+        _Block(_render_foot(report), required=True),
+    ]
+    return _fit([block for block in blocks if block.text], limit)
+
+
+def _fit(blocks: list[_Block], limit: int) -> str:
+    kept = list(blocks)
+
+    def text() -> str:
+        shortened = [_LEFT_OUT] if len(kept) < len(blocks) else []
+        return "\n\n".join([*(block.text for block in kept[:-1]), *shortened, kept[-1].text]) + "\n"
+
+    for folded in (True, False):
+        for block in reversed(blocks):
+            if len(text()) <= limit:
+                return text()
+            if not block.required and block.folded is folded:
+                kept = [other for other in kept if other is not block]
+    return text()
+
+
+def _render_decision(report: Report) -> str:
+    symbol = OUTCOME_SYMBOL[report.outcome]
+    lines = [f"### {symbol} {escape_text(report.headline, 300)}"]
+    if report.reason:
+        lines.append(escape_text(report.reason, 1000))
+    return "\n\n".join(lines)
+
+
+def _render_verdicts(report: Report) -> Iterator[str]:
+    for judgement in find_judgements(report):
+        rows = list(list_verdict_rows(judgement))
+        if not rows:
+            continue
+        cells = [
+            (
+                table_cell(row.metric),
+                _with_n(row.stable, row.stable_n),
+                _with_n(row.canary, row.canary_n),
+                table_cell(row.difference),
+                f"{row.symbol} {row.word}",
+            )
+            for row in rows[:_MAX_ROWS]
+        ]
+        yield table(("Metric", "Stable", "Canary", "Difference", "Verdict"), cells, "lrrrl")
+        if len(rows) > _MAX_ROWS:
+            yield f"… and {format_count(len(rows) - _MAX_ROWS)} more metrics, in the job's report."
+        if judgement.reason and not report.reason:
+            yield escape_text(judgement.reason, 1000)
+
+
+def _with_n(value: str, n: str) -> str:
+    return f"{table_cell(value, 60)} (n {n})" if n else table_cell(value, 60)
+
+
+def _render_weights(report: Report) -> Iterator[_Block]:
+    found = find_weights(report)
+    if found:
+        yield _Block("**Weight of the canary over time**\n\n" + fence(render_bars(*found)))
+
+
+def _render_next_step(report: Report) -> Iterator[str]:
+    """The sentence; its command, if it has one, also in a block of its own, which GitLab lets people copy."""
+    if not report.next_step:
+        return
+    parts = re.split(r"`([^`]+)`", report.next_step, maxsplit=1)
+    if len(parts) == 1:
+        yield f"**Next:** {escape_text(report.next_step)}"
+        return
+    before, command, after = parts
+    if after.strip(" .") == "":
+        yield f"**Next:** {escape_text(before.rstrip() or 'run')}"
+    else:
+        yield f"**Next:** {escape_text(before)} {code_span(command)} {escape_text(after.lstrip())}".rstrip()
+    yield fence(command.strip(), "shell", 1000)
+
+
+def _render_sections(report: Report) -> Iterator[_Block]:
+    """Tables and texts that the job wants seen; charts other than the weight are on the page (``report.html``)."""
+    for section in report.sections:
+        match section:
+            case TableSection(folded=False):
+                yield _Block(f"**{escape_text(section.title, 100)}**\n\n{_render_table(section)}")
+            case TextSection(folded=False):
+                yield _Block(f"**{escape_text(section.title, 100)}**\n\n{_render_text(section)}")
+            case _:
+                pass
+
+
+def _render_folded(report: Report, history: Sequence[Attempt]) -> Iterator[_Block]:
+    found = find_weights(report)
+    pieces = [*_list_facts(report), *_list_reasons(report)]
+    if found and (mermaid := render_mermaid(*found)):
+        pieces.append(f"```mermaid\n{mermaid}\n```")
+    if pieces:
+        yield _fold("Details", "\n\n".join(pieces))
+    for section in report.sections:
+        match section:
+            case TableSection(folded=True):
+                yield _fold(section.title, _render_table(section))
+            case TextSection(folded=True):
+                yield _fold(section.title, _render_text(section))
+            case _:
+                pass
+    if history:
+        lines = [
+            f"- {OUTCOME_SYMBOL[attempt.outcome]} {escape_text(attempt.headline, 300)}"
+            f"{' (' + escape_text(attempt.started, 40) + ')' if attempt.started else ''}"
+            f"{' ' + link('job', attempt.url) if attempt.url else ''}"
+            for attempt in history[:_MAX_ROWS]
+        ]
+        if len(history) > _MAX_ROWS:
+            lines.append(f"- … and {format_count(len(history) - _MAX_ROWS)} more")
+        yield _fold(f"Former attempts ({format_count(len(history))})", "\n".join(lines))
+
+
+def _fold(title: str, text: str) -> _Block:
+    """GitLab renders Markdown inside ``<details>`` only between blank lines."""
+    return _Block(f"<details><summary>{summary_text(title)}</summary>\n\n{text}\n\n</details>", folded=True)
+
+
+def _list_facts(report: Report) -> Iterator[str]:
+    facts = [
+        f"- {escape_text(name, 60)}: {code_span(value, 300) or '–'}"
+        for name, value in list(report.facts.items())[:_MAX_ROWS]
+    ]
+    if facts:
+        yield "\n".join(facts)
+
+
+def _list_reasons(report: Report) -> Iterator[str]:
+    """Why each metric got its verdict, and the interval of the difference that may be trusted at any time."""
+    for judgement in find_judgements(report):
+        lines = [
+            f"- {VERDICT_SYMBOL[row.verdict.kind]} {escape_text(row.metric, 120)}: "
+            f"{escape_text(row.verdict.reason, 400).rstrip('.') or row.word}."
+            + (f" Difference between {escape_text(row.interval)}." if row.verdict.low is not None else "")
+            for row in list(list_verdict_rows(judgement))[:_MAX_ROWS]
+        ]
+        for name, gate in (("raise the weight", judgement.raise_gate), ("promote", judgement.promote_gate)):
+            if not gate.open and gate.reason and not judgement.rejected:
+                lines.append(f"- Missing to {name}: {escape_text(gate.reason, 400)}")
+        if judgement.forecast:
+            wait = judgement.forecast.seconds
+            lines.append(
+                f"- About {format_count(judgement.forecast.requests)} more canary requests are needed"
+                + (f", {format_duration(wait)} at this traffic." if wait is not None else ".")
+            )
+        if lines:
+            yield "\n".join(lines)
+
+
+def _render_table(section: TableSection) -> str:
+    tones = section.tones or ()
+    rows = []
+    for index, row in enumerate(section.rows[:_MAX_ROWS]):
+        symbol = TONE_SYMBOL[tones[index]] if index < len(tones) else ""
+        cells = [table_cell(cell) for cell in (*row, *[""] * len(section.columns))[: len(section.columns)]]
+        if symbol and cells:
+            cells[0] = f"{symbol} {cells[0]}"
+        rows.append(cells)
+    text = table([table_cell(column) for column in section.columns], rows)
+    if len(section.rows) > _MAX_ROWS:
+        text += f"\n\n… and {format_count(len(section.rows) - _MAX_ROWS)} more rows, in the job's report."
+    return text
+
+
+def _render_text(section: TextSection) -> str:
+    if section.preformatted:
+        return fence(section.text)
+    paragraphs = re.split(r"\n\s*\n", section.text.strip())
+    return "\n\n".join(escape_text(paragraph, 2000) for paragraph in paragraphs[:_MAX_ROWS])
+
+
+def _render_foot(report: Report) -> str:
+    about = [
+        code_span(report.service or report.job, 80),
+        f"job {code_span(report.job, 80)}",
+        OUTCOME_WORD[report.outcome],
+    ]
+    if report.duration_seconds:
+        about.append(format_duration(report.duration_seconds))
+    if report.started:
+        about.append(f"started {escape_text(report.started, 40)}")
+    links = [
+        link(item.label, item.url)
+        for section in report.sections
+        if isinstance(section, LinksSection)
+        for item in section.links
+    ]
+    return " · ".join([*about, *links[:_MAX_LINKS]])

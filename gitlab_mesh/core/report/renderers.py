@@ -1,0 +1,20 @@
+"""All renderers of the one ``Report`` model, in one place to import them from."""
+
+from __future__ import annotations
+
+from gitlab_mesh.core.report.document import parse_report_json, render_json
+from gitlab_mesh.core.report.junit import render_junit
+from gitlab_mesh.core.report.note import render_note
+from gitlab_mesh.core.report.page import render_html
+from gitlab_mesh.core.report.summary import render_summary_table
+from gitlab_mesh.core.report.variables import render_dotenv
+
+__all__ = [
+    "parse_report_json",
+    "render_dotenv",
+    "render_html",
+    "render_json",
+    "render_junit",
+    "render_note",
+    "render_summary_table",
+]
