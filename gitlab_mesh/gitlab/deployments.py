@@ -1,0 +1,97 @@
+"""Deployment records with true states, written with whatever token may (the job token may).
+
+A job with ``environment:`` and the default ``action: start`` makes GitLab record a deployment by itself; ours would
+double it. Our templates say ``action: verify``, and only then are these the environment's deployments.
+Facts: GitLab docs "Deployments API", ``lib/api/deployments.rb``, ``app/models/deployment.rb``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gitlab_mesh.gitlab.connection import Connection, Session
+from gitlab_mesh.gitlab.tokens import Operation
+
+if TYPE_CHECKING:
+    from gitlab_mesh.gitlab.client import BoundedGitlab
+
+__all__ = ["DEPLOYMENT_STATUSES", "DeploymentRecords"]
+
+DEPLOYMENT_STATUSES = ("running", "success", "failed", "canceled")
+
+
+class DeploymentRecords:
+    """The deployments of one CI job: one record an environment, from running to its end."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._open: dict[str, int] = {}
+
+    def record(self, environment: str, status: str) -> str:
+        """Record the state of this commit's deployment to an environment.
+
+        The first call creates the record, later calls move it; a record left running by an earlier process of
+        the same commit (a retry, ``after_script``) is found and moved. After its end the next call opens another.
+
+        Args:
+            environment: Name of the environment; GitLab creates it where it does not exist.
+            status: running, success, failed (a rejected canary too) or canceled.
+
+        Returns:
+            "" or one line with what could not be done, and which scope or role would allow it.
+        """
+        what = f"deployment of {environment} ({status})"
+        if status not in DEPLOYMENT_STATUSES:
+            return f"{what} not recorded: GitLab knows {', '.join(DEPLOYMENT_STATUSES)}"
+
+        def work(session: Session) -> str:
+            return session.run(Operation.DEPLOYMENT, lambda client, _token: self._record(client, environment, status))
+
+        return self._connection.attempt(what, work)
+
+    def _record(self, client: BoundedGitlab, environment: str, status: str) -> str:
+        context = self._connection.context
+        deployments = client.projects.get(context.project, lazy=True).deployments
+        open_id = self._open.get(environment) or self._find(deployments, environment, "running")
+        if open_id is None:
+            open_id = self._create(deployments, environment, status)
+        elif status != "running":  # GitLab answers 400 to running → running
+            deployments.update(open_id, {"status": status})
+        if status == "running":
+            self._open[environment] = open_id
+        else:
+            self._open.pop(environment, None)
+        return ""
+
+    def _create(self, deployments: Any, environment: str, status: str) -> int:
+        import requests
+        from gitlab.exceptions import GitlabError
+
+        context = self._connection.context
+        fields = {
+            "environment": environment,
+            "sha": context.source_sha,
+            "ref": context.commit_ref,
+            "tag": bool(context.commit_tag),
+            "status": status,
+        }
+        try:
+            return int(deployments.create(fields).attributes["id"])
+        except (requests.RequestException, GitlabError) as error:
+            lost = isinstance(error, requests.RequestException) or (getattr(error, "response_code", 0) or 0) >= 500
+            if not lost:
+                raise
+        # The answer got lost, the record perhaps not: look before the one repetition.
+        found = self._find(deployments, environment, status)
+        return found if found is not None else int(deployments.create(fields).attributes["id"])
+
+    def _find(self, deployments: Any, environment: str, status: str) -> int | None:
+        """Return the newest record of this commit that was made through the API (those of jobs cannot be moved)."""
+        listed = deployments.list(
+            environment=environment, status=status, order_by="id", sort="desc", per_page=20, get_all=False
+        )
+        for item in listed:
+            fields = item.attributes
+            if fields.get("sha") == self._connection.context.source_sha and not fields.get("deployable"):
+                return int(fields["id"])
+        return None

@@ -1,0 +1,72 @@
+"""Which credential may do what, and the one line that says what is missing.
+
+Facts (GitLab docs "CI/CD job token", ``lib/api/helpers/notes_helpers.rb``): the job token reads merge requests,
+their notes and commits, and writes deployments and environments of its own project; it cannot write notes,
+discussions, uploads or commit statuses, and cannot read ``/user``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from gitlab_mesh.gitlab.context import CIContext, Token
+
+__all__ = ["Operation", "choose_tokens", "describe_tokens", "explain_missing", "needs"]
+
+
+class Operation(StrEnum):
+    """What we ask GitLab for, as far as rights differ."""
+
+    READ = "read merge requests"
+    NOTE = "write notes"
+    DEPLOYMENT = "write deployments"
+    STATUS = "write commit statuses"
+
+
+_JOB_TOKEN_CAN = frozenset({Operation.READ, Operation.DEPLOYMENT})
+
+# Scope and lowest role of a personal, project or group access token.
+_NEEDS = {
+    Operation.READ: "scope read_api (or api), role Reporter or higher",
+    Operation.NOTE: "scope api, role Reporter or higher",
+    Operation.DEPLOYMENT: "scope api, role Developer or higher; or the job's own CI_JOB_TOKEN",
+    Operation.STATUS: "scope api, role Developer or higher",
+}
+
+
+def needs(operation: Operation) -> str:
+    """Return the scope and the role that allow the operation."""
+    return _NEEDS[operation]
+
+
+def choose_tokens(tokens: Sequence[Token], operation: Operation) -> tuple[Token, ...]:
+    """Return the tokens that may do it, best first; the next is tried where GitLab refuses one.
+
+    A project token with the role Reporter is enough for notes but not for deployments, which the job token may
+    always write: so a refusal of the first token is not the end.
+    """
+    return tuple(token for token in tokens if token.kind != "job" or operation in _JOB_TOKEN_CAN)
+
+
+def explain_missing(context: CIContext, operation: Operation) -> str:
+    """Say in one line why no token may do it, and what would."""
+    has_job_token = any(token.kind == "job" for token in context.tokens)
+    why = f"the job token (CI_JOB_TOKEN) cannot {operation}" if has_job_token else "the job has no token"
+    fork = ""
+    if context.merge_request and context.merge_request.from_fork:
+        fork = "; pipelines of forks do not get the target project's variables"
+    return (
+        f"{why}: set GITLAB_MESH_TOKEN (masked, not protected) to a project access token with {needs(operation)}{fork}"
+    )
+
+
+def describe_tokens(tokens: Sequence[Token]) -> str:
+    """Say in one line which token is used and what cannot be done with it; names only, never values."""
+    if not tokens:
+        return "no GitLab token: merge request notes, deployments and commit statuses are skipped"
+    first = tokens[0]
+    if first.kind != "job":
+        return f"GitLab token: {first.name}"
+    missing = ", ".join(op for op in Operation if op not in _JOB_TOKEN_CAN)
+    return f"GitLab token: {first.name}, which cannot {missing}; GITLAB_MESH_TOKEN ({needs(Operation.NOTE)}) can"
