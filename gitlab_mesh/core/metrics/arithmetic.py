@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from gitlab_mesh.core.metrics.counts import Counts, Histogram
 from gitlab_mesh.errors import UsageError
@@ -54,7 +55,9 @@ def increment(before: Counts, after: Counts) -> Counts | None:
     """
     if after.requests < before.requests:
         return after
-    errors = {kind: after.errors.get(kind, 0) - before.errors.get(kind, 0) for kind in {**before.errors, **after.errors}}
+    errors = {
+        kind: after.errors.get(kind, 0) - before.errors.get(kind, 0) for kind in {**before.errors, **after.errors}
+    }
     requests = after.requests - before.requests
     if any(count < 0 for count in errors.values()) or sum(errors.values()) > requests:
         return None
@@ -102,7 +105,7 @@ def _find_layout_fault(latency: Histogram | None) -> str:
     bounds = latency.upper_bounds
     if not bounds or len(bounds) != len(latency.counts) or bounds[-1] != math.inf:
         return "the histogram's last bucket is not +Inf"
-    if any(math.isnan(bound) for bound in bounds) or any(a >= b for a, b in zip(bounds, bounds[1:], strict=False)):
+    if any(math.isnan(bound) for bound in bounds) or any(a >= b for a, b in pairwise(bounds)):
         return "the histogram's bounds do not rise"
     return ""
 
