@@ -90,8 +90,8 @@ def render_chart(section: SeriesSection, end: float, size: ChartSize, ident: str
     names = ", ".join(one_line(series.name) for series in section.series)
     about = f"{names} over {format_clock(end)} (min:s); the values are in the table below."
     parts = [
-        f'<svg class="chart {size.name}" viewBox="0 0 {size.width} {size.height}" role="img" aria-labelledby="{ident}-t'
-        + f' {ident}-d">',
+        f'<svg class="chart {size.name}" viewBox="0 0 {size.width} {size.height}"',
+        f' role="img" aria-labelledby="{ident}-t {ident}-d">',
         f'<title id="{ident}-t">{escape(one_line(section.title))}</title>',
         f'<desc id="{ident}-d">{escape(about)}</desc>',
         *_draw_bands(section, frame),

@@ -1,0 +1,70 @@
+"""Keeps secrets out of everything that we write: exact values that we know, and texts that look like one.
+
+GitLab masks masked variables and its own token prefixes in job logs only, and only exact text; notes, artifacts and
+a terminal have nobody but us.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+__all__ = ["REDACTED", "Redactor"]
+
+REDACTED = "[redacted]"
+_SHORTEST = 5
+"""Shorter "secrets" would blank out ordinary words, which helps nobody and hides the log."""
+
+_VALUE = r"[^\s\"'<>&,;)]+"
+_PATTERNS = (
+    # GitLab's token prefixes (docs: "Token prefixes"): personal, project, job, deploy, runner, agent, trigger, …
+    (re.compile(r"\bgl(?:pat|cbt|dt|rt|rtr|ptt|ft|imt|agent|oas|soat|ffct|wt)-[\w.-]{8,}"), REDACTED),
+    # JSON Web Tokens: OIDC id_tokens, Kubernetes service accounts
+    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"), REDACTED),
+    (re.compile(r"(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{8,}"), rf"\1\2{REDACTED}"),
+    # user and password in a URL
+    (re.compile(r"(\w+://[^\s/:@]*:)[^\s/@]+(?=@)"), rf"\1{REDACTED}"),
+    # name=value is never prose; after a colon only what looks random is taken, or sentences would suffer
+    (
+        re.compile(
+            rf"(?i)(\b[\w-]*(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key)[\w-]*[\"']?\s*=\s*[\"']?){_VALUE}"
+        ),
+        rf"\1{REDACTED}",
+    ),
+    (
+        re.compile(
+            r"(?i)(\b[\w-]*(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key)[\w-]*[\"']?\s*:\s*[\"']?)"
+            r"(?=[\w./+=-]*\d)[\w./+=-]{8,}"
+        ),
+        rf"\1{REDACTED}",
+    ),
+)
+
+
+class Redactor:
+    """Callable that replaces secrets in a text.
+
+    Args:
+        secrets: Known values (tokens, passwords); also found where they are URL-encoded, and line by line.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._known: tuple[str, ...] = ()
+        for secret in secrets:
+            self.add(secret)
+
+    def add(self, secret: str) -> None:
+        """Register one more value; too short ones are ignored."""
+        parts = {secret.strip(), *(line.strip() for line in secret.splitlines())}
+        found = {form for part in parts if len(part) >= _SHORTEST for form in (part, quote(part, safe=""))}
+        # the longest first: a secret that contains another one must go as a whole
+        self._known = tuple(sorted(found | set(self._known), key=len, reverse=True))
+
+    def __call__(self, text: str) -> str:
+        """Return the text without secrets."""
+        for secret in self._known:
+            text = text.replace(secret, REDACTED)
+        for pattern, replacement in _PATTERNS:
+            text = pattern.sub(replacement, text)
+        return text
