@@ -19,6 +19,7 @@ from gitlab_mesh.errors import UsageError
 
 __all__ = [
     "MANAGED_BY",
+    "ROLLOUT_ID",
     "SideState",
     "needed_replicas",
     "pick_container",
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 Json = Mapping[str, Any]
+ROLLOUT_ID = "gitlab-mesh.dev/rollout-id"
+"""Annotation on a Deployment that a rollout made; nothing else of ours is ever scaled down or deleted."""
+
 MANAGED_BY = {"app.kubernetes.io/managed-by": "gitlab-mesh"}
 _WAITING_BAD = (
     "CrashLoopBackOff",
@@ -193,7 +197,7 @@ def plan_canary(
             "name": name,
             "namespace": stable["metadata"]["namespace"],
             "labels": {**MANAGED_BY, "gitlab-mesh.dev/service": service},
-            "annotations": {"gitlab-mesh.dev/rollout-id": rollout},
+            "annotations": {ROLLOUT_ID: rollout},
         },
         "spec": {
             **{key: copy.deepcopy(stable["spec"][key]) for key in kept if key in stable["spec"]},

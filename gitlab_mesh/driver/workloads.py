@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gitlab_mesh.core.judge.model import SideHealth
-from gitlab_mesh.core.workload import MANAGED_BY, SideState, read_side
+from gitlab_mesh.core.workload import ROLLOUT_ID, SideState, read_side
 from gitlab_mesh.errors import ConflictError, ObjectMissingError
 from gitlab_mesh.ports import Cluster, Object
 
-__all__ = ["create_ours", "delete_ours", "health_of", "patch_template", "read_workload", "scale"]
+__all__ = ["create_ours", "find_ours", "health_of", "patch_template", "read_workload", "scale"]
 
 
 def read_workload(cluster: Cluster, namespace: str, name: str) -> SideState | None:
@@ -47,8 +47,8 @@ def create_ours(cluster: Cluster, body: Object, *, dry_run: bool = False) -> Non
     except ConflictError:
         metadata = body["metadata"]
         found = cluster.get(body["kind"], metadata["namespace"], metadata["name"])
-        mine = metadata.get("annotations", {}).get("gitlab-mesh.dev/rollout-id")
-        if (found["metadata"].get("annotations") or {}).get("gitlab-mesh.dev/rollout-id") == mine:
+        mine = metadata.get("annotations", {}).get(ROLLOUT_ID)
+        if (found["metadata"].get("annotations") or {}).get(ROLLOUT_ID) == mine:
             return
         raise ConflictError(
             f"{body['kind']} {metadata['namespace']}/{metadata['name']} exists and does not belong to this rollout",
@@ -68,12 +68,10 @@ def patch_template(cluster: Cluster, namespace: str, name: str, operations: Sequ
     cluster.patch("Deployment", namespace, name, operations)
 
 
-def delete_ours(cluster: Cluster, kind: str, namespace: str, name: str) -> None:
-    """Delete an object that we made; one that is gone, or is not ours, is left alone."""
+def find_ours(cluster: Cluster, namespace: str, name: str, rollout: str) -> Object | None:
+    """Return the Deployment if this rollout made it; None if it is gone or somebody else's."""
     try:
-        found = cluster.get(kind, namespace, name)
+        found = cluster.get("Deployment", namespace, name)
     except ObjectMissingError:
-        return
-    labels = found["metadata"].get("labels") or {}
-    if all(labels.get(key) == value for key, value in MANAGED_BY.items()):
-        cluster.delete(kind, namespace, name, uid=found["metadata"].get("uid"))
+        return None
+    return found if (found["metadata"].get("annotations") or {}).get(ROLLOUT_ID) == rollout else None

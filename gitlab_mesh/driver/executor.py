@@ -1,0 +1,145 @@
+"""The one executor: performs what ``core.rollout.decide_next`` chose, through ports, and chooses nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from gitlab_mesh.core.report.model import Outcome, Tone
+from gitlab_mesh.core.rollout import (
+    Action,
+    End,
+    Evidence,
+    Phase,
+    RolloutState,
+    Verb,
+    advance,
+    closing_phase,
+    decide_next,
+)
+from gitlab_mesh.driver.actions import Actions
+from gitlab_mesh.errors import ConflictError, GitlabMeshError, ReleaseRejectedError, TransientError
+from gitlab_mesh.ports import SignalCheck
+
+__all__ = ["Executor", "Progress"]
+
+Progress = Callable[[RolloutState, Action, Evidence], None]
+"""Told after each action, for log and note; must not raise."""
+
+WAY_OUT_PATIENCE_SECONDS = 180.0
+"""How long the way out is tried again while the API fails: an API server's restart takes less."""
+
+_SAFE_TO_REPEAT = (Verb.LOOK, Verb.AWAIT_CANARY, Verb.AWAIT_STABLE, Verb.DRAIN, Verb.AWAIT_GONE)
+
+
+@dataclass
+class Executor:
+    """Runs one rollout to its end.
+
+    Attributes:
+        actions: Performs single actions.
+        signal: Asks whether a signal came.
+        progress: Told after each action.
+        error: The error that ended the rollout, if one did: it owns the exit code.
+    """
+
+    actions: Actions
+    signal: SignalCheck
+    progress: Progress
+    error: GitlabMeshError | None = None
+    _failing_since: float | None = None
+
+    def run(self, state: RolloutState) -> tuple[RolloutState, End]:
+        """Decide and perform until the machine says finish; return the last state and how it ended.
+
+        Raises:
+            GitlabMeshError: Before anything was touched.
+        """
+        clock, ledger = self.actions.ports.clock, self.actions.ledger
+        evidence = Evidence()
+        while True:
+            lost = evidence.lost_lock or ledger.heartbeat()
+            evidence = replace(evidence, signal=self.signal(), lost_lock=lost)
+            if lost and self.error is None:
+                self.error = ConflictError(lost, hint="another driver owns the rollout now; we write nothing more")
+            action = decide_next(state, evidence, clock.monotonic())
+            if action.verb is Verb.FINISH:
+                end = action.end or state.end or End(Outcome.FAILED, "nothing left to do")
+                self._note_unsafe(state, end)
+                return state, end
+            try:
+                evidence = self.actions.perform(action, state, evidence)
+            except GitlabMeshError as error:
+                state = self._failed(state, action, error)
+                evidence = replace(evidence, judgement=None, drift=None)
+                continue
+            self._failing_since = None
+            state = self._settle(advance(state, action, evidence, clock.monotonic()), action)
+            self.progress(state, action, evidence)
+            if action.verb in (Verb.SET_WEIGHT, Verb.REASSERT, Verb.NEXT_STEP):
+                # What was seen under another weight says nothing about this one.
+                evidence = replace(evidence, judgement=None, contradicts=None, drift=None, canary_flat=None)
+
+    def _settle(self, state: RolloutState, action: Action) -> RolloutState:
+        if action.verb is Verb.END and action.end is not None and action.end.outcome is not Outcome.PROMOTED:
+            self.actions.watch.timeline.mark(self.actions.elapsed(), action.end.outcome.value, Tone.BAD)
+        return state
+
+    def _failed(self, state: RolloutState, action: Action, error: GitlabMeshError) -> RolloutState:
+        clock, console = self.actions.ports.clock, self.actions.ports.console
+        now = clock.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        if state.end is None:
+            return self._failed_way_in(state, action, error, now)
+        if isinstance(error, ConflictError) and self.actions.lost_to():
+            return self._finish(state, End(Outcome.FAILED, error.what), error)
+        if now - self._failing_since < WAY_OUT_PATIENCE_SECONDS:
+            console.line(f"{action.verb}: {error.what}; trying again", tone="warn")
+            clock.sleep(min(5.0, 0.2 + (now - self._failing_since) / 4))
+            return state
+        if state.written > 0:
+            reason = f"weight 0 could not be written: {error.what}"
+            return self._finish(state, End(Outcome.UNSAFE, reason), error)
+        left = f"weight 0 is written, but not everything was cleaned up: {error.what}"
+        console.line(left, tone="bad")
+        return self._finish(state, replace(state.end, reason=f"{state.end.reason}; {left}"), error)
+
+    def _failed_way_in(self, state: RolloutState, action: Action, error: GitlabMeshError, now: float) -> RolloutState:
+        if state.phase in (Phase.PREFLIGHT, Phase.LOCK):
+            raise error
+        console, clock = self.actions.ports.console, self.actions.ports.clock
+        patience = self.actions.ports.service.rollout.lease
+        retry = isinstance(error, TransientError) or action.verb in _SAFE_TO_REPEAT
+        if retry and now - (self._failing_since or now) < patience and not self.signal():
+            console.line(f"{action.verb}: {error.what}; trying again", tone="warn")
+            clock.sleep(min(2.0, self.actions.ports.service.rollout.look_interval))
+            return state
+        outcome = Outcome.REJECTED if isinstance(error, ReleaseRejectedError) else Outcome.FAILED
+        self.error = error
+        self._failing_since = None
+        console.line(f"{action.verb}: {error.what}", tone="bad")
+        return state.with_(end=End(outcome, error.what))
+
+    def _finish(self, state: RolloutState, end: End, error: GitlabMeshError) -> RolloutState:
+        self.error = self.error or error
+        done = replace(
+            state.done,
+            drained=True,
+            scaled_down=True,
+            gone=True,
+            deleted=True,
+            restored=True,
+            closed=True,
+            released=True,
+        )
+        return state.with_(end=end, done=done, written=0.0)
+
+    def _note_unsafe(self, state: RolloutState, end: End) -> None:
+        """Leave word in the record that the rollout is not finished, for ``recover`` and for people."""
+        if end.outcome is not Outcome.UNSAFE or not state.done.locked:
+            return
+        try:
+            self.actions.ledger.write(phase=closing_phase(state).value, reason=end.reason)
+        except GitlabMeshError as error:
+            self.actions.ports.console.line(f"the record could not be written: {error.what}", tone="bad")

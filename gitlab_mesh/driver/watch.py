@@ -1,0 +1,185 @@
+"""Gathering evidence: one look reads route, pods and counts, and asks the judge.
+
+A window counts only if the weight was ours for all of it (S6): the route is read at every look, and a window in
+which anybody wrote the VirtualService is thrown away, even if the weights look right again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gitlab_mesh.config.model import ServiceConfig
+from gitlab_mesh.core.judge.model import Judgement, Look
+from gitlab_mesh.core.mesh.route import RouteState
+from gitlab_mesh.core.metrics.counts import Counts, Side, SideTarget, Snapshot
+from gitlab_mesh.core.metrics.share import observed_share_contradicts
+from gitlab_mesh.core.metrics.window import Increments, MeterState, advance, mark
+from gitlab_mesh.core.rollout import Drift, Evidence
+from gitlab_mesh.core.workload import SideState
+from gitlab_mesh.driver.release import targets_of
+from gitlab_mesh.driver.timeline import Timeline
+from gitlab_mesh.driver.workloads import health_of, read_workload
+from gitlab_mesh.errors import GitlabMeshError
+from gitlab_mesh.job import ServicePorts
+
+__all__ = ["JudgeLike", "Watch"]
+
+JudgeLike = Callable[[Look], Judgement]
+
+SHARE_ALPHA = 1e-4
+"""Chance that a step's confirmation waits although the share is right; it only waits then."""
+
+
+@dataclass
+class Watch:
+    """One run's eyes.
+
+    Attributes:
+        ports: Of the job.
+        judge: Asked at each look; None on the way out.
+        timeline: For the report.
+        started: Monotonic time of the run's start.
+        fence: Our fence annotation.
+        expected: The share that we wrote last; None before the first write.
+        version: resourceVersion of the route after our last write.
+    """
+
+    ports: ServicePorts
+    timeline: Timeline
+    started: float
+    fence: str = ""
+    judge: JudgeLike | None = None
+    expected: float | None = None
+    version: str = ""
+    meter: MeterState = field(default_factory=MeterState)
+    route: RouteState | None = None
+    judging_since: float | None = None
+    requests: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+    quiet_looks: int = 0
+    seen_looks: int = 0
+
+    @property
+    def service(self) -> ServiceConfig:
+        """The service that is released."""
+        return self.ports.service
+
+    def written(self, route: RouteState, share: float) -> None:
+        """A weight of ours is in force from now on: a new window begins."""
+        self.route, self.expected, self.version = route, share, _version(route)
+        self.meter = mark(self.meter)
+        self.requests = dict.fromkeys(Side, 0)
+        self.quiet_looks = self.seen_looks = 0
+        if self.judging_since is None and share > 0:
+            self.judging_since = self.ports.clock.monotonic()
+        self.timeline.weight(self._elapsed(), share)
+
+    def look(self) -> Evidence:
+        """Read everything once and judge it."""
+        stable, canary = self._sides()
+        drift, lost, clean = self._check_route()
+        increments = self._read_counts(stable, canary, clean=clean)
+        judgement = self._judge(increments, stable, canary, clean=clean and drift is None)
+        return Evidence(
+            judgement=judgement,
+            contradicts=self._contradicts(),
+            canary=health_of(canary),
+            stable=health_of(stable),
+            drift=drift,
+            lost_lock=lost,
+        )
+
+    def look_at_drain(self) -> Evidence:
+        """After weight 0: has the canary's counter gone flat? None: nobody can tell."""
+        stable, canary = self._sides()
+        if canary is None or not canary.pods:
+            return Evidence(canary_flat=True, stable=health_of(stable))
+        before = self.seen_looks
+        increments = self._read_counts(stable, canary, clean=True)
+        if self.seen_looks > before:
+            self.quiet_looks = 0 if increments.canary.requests else self.quiet_looks + 1
+        flat: bool | None = None
+        if self.seen_looks and self.quiet_looks != 1:  # one quiet look may be chance, two in a row are flat
+            flat = self.quiet_looks > 1
+        return Evidence(canary_flat=flat, canary=health_of(canary), stable=health_of(stable))
+
+    def look_at_pods(self) -> Evidence:
+        """Only the pods: while waiting for them."""
+        stable, canary = self._sides()
+        gone = canary is None or not canary.pods
+        return Evidence(canary=health_of(canary), stable=health_of(stable), canary_gone=gone)
+
+    def _sides(self) -> tuple[SideState | None, SideState | None]:
+        cluster, service = self.ports.cluster, self.service
+        return (
+            read_workload(cluster, service.namespace, service.stable_workload),
+            read_workload(cluster, service.namespace, service.canary_workload),
+        )
+
+    def _check_route(self) -> tuple[Drift | None, str, bool]:
+        """Return drift, who took our lock, and whether nobody wrote the route since our last look."""
+        route = self.ports.router.read()
+        self.route = route
+        version, before = _version(route), self.version
+        self.version = version
+        if route.fence not in (self.fence, None):
+            return None, f"the route carries the fence {route.fence}: another driver took over", False
+        if route.fence is None or route.share != self.expected or not route.uniform:
+            return Drift(route.writer, route.share), "", False
+        return None, "", version == before
+
+    def _read_counts(self, stable: SideState | None, canary: SideState | None, *, clean: bool) -> Increments:
+        targets = targets_of(self.service, self.route, stable, canary)
+        snapshot = self._read_source(targets)
+        if not clean:
+            self.meter = mark(self.meter)
+        self.meter, increments = advance(
+            self.meter, snapshot, max_age_seconds=self.service.metrics.max_age, targets=targets
+        )
+        if increments.seconds > 0:
+            self.seen_looks += 1
+            self.requests[Side.STABLE] += increments.stable.requests
+            self.requests[Side.CANARY] += increments.canary.requests
+        return increments
+
+    def _read_source(self, targets: tuple[SideTarget, ...]) -> Snapshot:
+        try:
+            return self.ports.metrics.read(targets)
+        except GitlabMeshError as error:
+            return Snapshot(problems=(error.what,))
+
+    def _judge(
+        self, increments: Increments, stable: SideState | None, canary: SideState | None, *, clean: bool
+    ) -> Judgement | None:
+        sides = {Side.STABLE: increments.stable, Side.CANARY: increments.canary}
+        judgement = None
+        if self.judge is not None and self.judging_since is not None:
+            health = {Side.STABLE: health_of(stable), Side.CANARY: health_of(canary)}
+            empty = Counts()
+            judgement = self.judge(
+                Look(
+                    time_seconds=self.ports.clock.monotonic() - self.judging_since,
+                    stable=increments.stable if clean else empty,
+                    canary=increments.canary if clean else empty,
+                    weight=self.expected if clean else None,
+                    health={side: state for side, state in health.items() if state is not None},
+                    user=increments.user,
+                    problems=increments.problems,
+                    faults=increments.faults,
+                )
+            )
+        self.timeline.look(self._elapsed(), sides, judgement)
+        return judgement
+
+    def _contradicts(self) -> bool | None:
+        stable, canary = self.requests[Side.STABLE], self.requests[Side.CANARY]
+        if self.expected is None or stable + canary == 0:
+            return None
+        return observed_share_contradicts(stable, canary, self.expected, alpha=SHARE_ALPHA)
+
+    def _elapsed(self) -> float:
+        return self.ports.clock.monotonic() - self.started
+
+
+def _version(route: RouteState) -> str:
+    return ",".join(str(item["metadata"].get("resourceVersion", "")) for item in route.objects.values())
