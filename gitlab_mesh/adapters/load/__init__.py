@@ -1,0 +1,10 @@
+"""The open-loop load engine: requests leave on schedule, whatever the answers do, and latency counts from the schedule.
+
+``run_load(LoadPlan(...)) -> LoadResult`` in this process, ``python -m gitlab_mesh.adapters.load`` in one of its own.
+"""
+
+from gitlab_mesh.adapters.load.engine import LoadEngine, run_load
+from gitlab_mesh.adapters.load.plan import LoadPlan
+from gitlab_mesh.adapters.load.result import Histogram, LoadResult
+
+__all__ = ["Histogram", "LoadEngine", "LoadPlan", "LoadResult", "run_load"]

@@ -1,0 +1,1 @@
+"""The shop: a small web application as a real process, whose behaviour is chosen by its image's tag."""
