@@ -1,0 +1,234 @@
+"""The emulated mesh: keeps Envoy in step with the cluster's objects and pods."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gitlab_mesh.errors import GitlabMeshError, TransientError
+from gitlab_mesh.sandbox.envoy.model import (
+    CLIENT,
+    GATEWAY,
+    GATEWAY_POD,
+    InboundPod,
+    MeshSettings,
+    PodEndpoint,
+    ProxyPod,
+    Translation,
+)
+from gitlab_mesh.sandbox.envoy.proxy import EnvoyProxy
+from gitlab_mesh.sandbox.envoy.telemetry import Telemetry
+from gitlab_mesh.sandbox.envoy.translate import TRANSLATED_KINDS, translate
+from gitlab_mesh.sandbox.processes import Processes
+
+__all__ = ["Mesh"]
+
+_DEBOUNCE_SECONDS = 0.002
+_COLLECT_SECONDS = 0.1
+_WAIT_SECONDS = 5.0
+
+Body = Mapping[str, Any]
+
+
+class Mesh:
+    """Translates and applies on ``notify``; a configuration that cannot be applied leaves the last good one.
+
+    Args:
+        objects: Lists the cluster's objects; kinds that are not translated are skipped.
+        pods: Lists the pods with a running app.
+        directory: Existing, empty; for Envoy's files.
+        processes: Starts Envoy and ends it with us.
+        client: Pod whose sidecar the mesh listener plays.
+        gateway: Pod that the gateway listener plays.
+        on_problem: Called with each new problem, in the mesh's own thread.
+        concurrency: Envoy's worker threads.
+    """
+
+    def __init__(
+        self,
+        objects: Callable[[], Iterable[Body]],
+        pods: Callable[[], Iterable[PodEndpoint]],
+        directory: Path,
+        processes: Processes,
+        *,
+        client: ProxyPod | None = None,
+        gateway: ProxyPod = GATEWAY_POD,
+        on_problem: Callable[[GitlabMeshError], None] | None = None,
+        concurrency: int = 1,
+    ) -> None:
+        self._objects = objects
+        self._pods = pods
+        self._on_problem = on_problem or (lambda _: None)
+        self.proxy = EnvoyProxy(directory, processes, concurrency=concurrency)
+        about = {"gateway": gateway, **({"client": client} if client else {})}
+        self.settings = MeshSettings(self.proxy.gateway_port, self.proxy.mesh_port, **about)
+        sources = {GATEWAY: gateway, CLIENT: self.settings.client}
+        self.telemetry = Telemetry(self.proxy.admin, self._proxies, sources)
+        self.problem: GitlabMeshError | None = None
+        self.warnings: tuple[str, ...] = ()
+        self._inbound: dict[tuple[str, str, str], InboundPod] = {}
+        self._lives = 0
+        self._applied = 0
+        self._accepted: dict[str, str] = {}
+        self._requested = 0
+        self._done = 0
+        self._stopping = False
+        self._changed = threading.Condition()
+        self._work = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="mesh", daemon=True)
+
+    @property
+    def gateway_port(self) -> int:
+        """Port of the ingress gateway on 127.0.0.1."""
+        return self.proxy.gateway_port
+
+    @property
+    def mesh_port(self) -> int:
+        """Port of the client sidecar's outbound side on 127.0.0.1."""
+        return self.proxy.mesh_port
+
+    def inbound_port(self, namespace: str, name: str) -> int | None:
+        """Return the port of a pod's sidecar on 127.0.0.1, None while the mesh does not know the pod."""
+        for pod in list(self._inbound.values()):
+            if (pod.endpoint.namespace, pod.endpoint.name) == (namespace, name):
+                return pod.port
+        return None
+
+    def start(self) -> None:
+        """Start Envoy with what is there; objects that cannot be translated are a problem, not an error.
+
+        Raises:
+            TransientError: Envoy could not be started.
+        """
+        translation, sources = self._translate()
+        with self._work:
+            self.proxy.start(translation.config, self._next_version())
+        self._accepted = sources
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End Envoy and the mesh's thread."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.proxy.stop()
+
+    def restart_proxy(self) -> None:
+        """Start Envoy again (after it was killed), on the same ports, and take in what was missed meanwhile.
+
+        Raises:
+            TransientError: Envoy could not be started.
+        """
+        with self._work:
+            self.proxy.restart()
+        self.notify()
+
+    def notify(self) -> int:
+        """Say that objects or pods have changed; returns a ticket for ``wait``. Never blocks."""
+        with self._changed:
+            self._requested += 1
+            self._changed.notify_all()
+            return self._requested
+
+    def wait(self, ticket: int, timeout: float = _WAIT_SECONDS) -> None:
+        """Wait until everything that was there when the ticket was given is in force.
+
+        Raises:
+            GitlabMeshError: The problem that stands in the way (untranslatable, refused by Envoy).
+            TransientError: It took longer than ``timeout`` seconds.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._done >= ticket, timeout):
+                raise TransientError(f"the mesh did not take in a change within {timeout:g} s")
+        if self.problem:
+            raise self.problem
+
+    def accepted_resource_version(self, kind: str, namespace: str, name: str) -> str | None:
+        """Return the ``resourceVersion`` of the object that Envoy has in force; None if it has none."""
+        return self._accepted.get(f"{kind}/{namespace}/{name}")
+
+    def _proxies(self) -> dict[str, str]:
+        sources = (self.settings.gateway, self.settings.client)
+        found = {f"{pod.namespace}/{pod.name}": f"{pod.namespace}/{pod.name}" for pod in sources}
+        for pod in list(self._inbound.values()):
+            found[f"{pod.endpoint.namespace}/{pod.endpoint.name}"] = pod.key
+        return found
+
+    def _next_version(self) -> str:
+        self._applied += 1
+        return str(self._applied)
+
+    def _update_pods(self) -> list[InboundPod]:
+        """Give each new pod a key and a port; a pod that comes back under its name is a new one."""
+        listed: dict[tuple[str, str, str], InboundPod] = {}
+        for pod in self._pods():
+            identity = (pod.namespace, pod.name, pod.uid)
+            known = self._inbound.get(identity)
+            if known is None:
+                self._lives += 1
+                key = f"{pod.namespace}/{pod.name}#{self._lives}"
+                listed[identity] = InboundPod(pod, key, self.proxy.ports.port(key))
+            else:
+                listed[identity] = InboundPod(pod, known.key, known.port)
+        self._inbound = listed
+        return list(listed.values())
+
+    def _translate(self) -> tuple[Translation, dict[str, str]]:
+        """Translate what is listed now; returns the objects' resource versions as well."""
+        objects = [body for body in self._objects() if body.get("kind") in TRANSLATED_KINDS]
+        pods = self._update_pods()
+        versions = {}
+        for body in objects:
+            meta = body.get("metadata", {})
+            versions[f"{body['kind']}/{meta.get('namespace')}/{meta.get('name')}"] = str(meta.get("resourceVersion"))
+        return translate(objects, pods, self.settings), versions
+
+    def _run(self) -> None:
+        busy = False
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._stopping or self._requested > self._done, _COLLECT_SECONDS if busy else None
+                )
+                if self._stopping:
+                    return
+                wanted = self._requested
+            if wanted == self._done:
+                busy = self._collect()
+                continue
+            time.sleep(_DEBOUNCE_SECONDS)
+            with self._changed:
+                wanted = self._requested
+            self._report(self._take_in())
+            busy = True
+            with self._changed:
+                self._done = wanted
+                self._changed.notify_all()
+
+    def _take_in(self) -> GitlabMeshError | None:
+        try:
+            translation, sources = self._translate()
+            with self._work:
+                self.proxy.apply(translation.config, self._next_version())
+        except GitlabMeshError as error:
+            return error
+        self._accepted, self.warnings = sources, translation.warnings
+        return None
+
+    def _report(self, problem: GitlabMeshError | None) -> None:
+        is_new = problem is not None and str(problem) != str(self.problem)
+        self.problem = problem
+        if problem is not None and is_new:
+            self._on_problem(problem)
+
+    def _collect(self) -> bool:
+        try:
+            with self._work:
+                return self.proxy.collect()
+        except GitlabMeshError:
+            return True  # Envoy is down or was replaced; what is left over is collected later
