@@ -85,6 +85,7 @@ def read_istio(samples: Iterable[Sample], *, reporter: str, targets: Sequence[Si
     tallies = {target.side: _Tally() for target in targets}
     seen: set[Side] = set()
     known: set[tuple[str, frozenset[tuple[str, str]]]] = set()
+    names: set[str] = set()
     hosts, workloads, reporters = set(), set(), set()
     for sample in samples:
         name = sample.name.removeprefix(_PREFIX)
@@ -97,6 +98,7 @@ def read_istio(samples: Iterable[Sample], *, reporter: str, targets: Sequence[Si
         target = find_target(labels, reporter, targets)
         if target is None:
             continue
+        names.add(sample.name)
         identity = (name, frozenset(labels.items()))
         if identity in known:
             raise ExpositionError(f"{_where(sample)} the same series comes twice")
@@ -106,6 +108,11 @@ def read_istio(samples: Iterable[Sample], *, reporter: str, targets: Sequence[Si
             _add_requests(tallies[target.side], sample)
         else:
             _add_bucket(tallies[target.side], sample)
+    if REQUESTS in names and _PREFIX + REQUESTS in names:
+        raise ExpositionError(
+            f"both {REQUESTS} and {_PREFIX}{REQUESTS} are there: every request would count twice",
+            hint="keep one: Istio's own telemetry, or the stats access logger",
+        )
     sides = {
         side: Counts(tally.requests, dict(sorted(tally.errors.items())), _make_histogram(tally.buckets.values()))
         for side, tally in tallies.items()
