@@ -49,8 +49,8 @@ class SubsetsConfig:
     """How the two sides are told apart."""
 
     label: str = setting("version", unit="text", help="Pod label whose value differs between the sides.")
-    stable: str = setting("stable", unit="name", help="Name of the stable subset in the DestinationRule.")
-    canary: str = setting("canary", unit="name", help="Name of the canary subset in the DestinationRule.")
+    stable: str = setting("stable", unit="label", help="Name of the stable subset in the DestinationRule.")
+    canary: str = setting("canary", unit="label", help="Name of the canary subset in the DestinationRule.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class WorkloadConfig:
     canary: str | None = setting(None, unit="name", help="Name of the canary Deployment; default: <name>-canary.")
     container: str | None = setting(
         None,
-        unit="name",
+        unit="label",
         help="Container that --image is for; default: the only one, or the one named like the service.",
     )
     port: int | None = setting(
@@ -147,7 +147,7 @@ class RolloutConfig:
 class GatewayPods:
     """The gateway's pods, for counts by the source (what users saw)."""
 
-    namespace: str = setting("istio-system", unit="name", help="Namespace of the gateway's pods.")
+    namespace: str = setting("istio-system", unit="label", help="Namespace of the gateway's pods.")
     selector: str = setting("istio=ingressgateway", unit="text", help="Label selector of the gateway's pods.")
 
 
@@ -201,8 +201,8 @@ class SmokeCheck:
 class ServiceConfig:
     """One service of the mesh; the minimum is namespace and route."""
 
-    name: str = setting(unit="name", help="The key under services; also the name of the Kubernetes Service.")
-    namespace: str = setting(unit="name", help="Kubernetes namespace.")
+    name: str = setting(unit="label", help="The key under services; also the name of the Kubernetes Service.")
+    namespace: str = setting(unit="label", help="Kubernetes namespace.")
     route: RouteConfig = setting(RouteConfig(), help="The route to move.")
     host: str | None = setting(
         None, unit="text", help="Host of the Kubernetes Service in destinations; default: the service's name."

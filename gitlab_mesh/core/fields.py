@@ -21,7 +21,8 @@ class Setting:
     Attributes:
         help: One sentence for people: what it does.
         unit: ``"duration"`` (text such as ``90s``, ``5m``, ``1h``; seconds inside), ``"ratio"`` (0–1, or text
-            such as ``5%``), ``"percent"`` (0–100), ``"text"``, ``"count"``, ``"name"`` (a Kubernetes name), ``""``.
+            such as ``5%``), ``"percent"`` (0–100), ``"text"``, ``"count"``, ``"name"`` (a Kubernetes name),
+            ``"label"`` (one without dots: a namespace, a container, a subset), ``""``.
         minimum: Smallest value allowed, in the unit used inside.
         maximum: Largest value allowed, in the unit used inside.
         choices: The allowed words, if it is a choice.

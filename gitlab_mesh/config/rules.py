@@ -1,0 +1,74 @@
+"""What must hold between settings of one service; limits of a single one stand at its field."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from itertools import pairwise
+
+from gitlab_mesh.config.model import ServiceConfig
+from gitlab_mesh.config.scalars import render_number
+
+__all__ = ["check_service"]
+
+
+def check_service(service: ServiceConfig, broken: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+    """Yield (path below the service, what is wrong and why) for each rule that is broken.
+
+    Args:
+        service: What was loaded.
+        broken: Sections with mistakes already reported; rules that read them are left out.
+    """
+    for rule, reads in _RULES:
+        if not set(reads) & set(broken):
+            yield from rule(service)
+
+
+def _check_steps(service: ServiceConfig) -> Iterator[tuple[str, str]]:
+    rollout = service.rollout
+    weights = [step.weight for step in rollout.steps]
+    if not weights:
+        yield "rollout.steps", "is empty; a canary needs at least one step, such as [10]"
+    for before, after in pairwise(weights):
+        if after <= before:
+            yield "rollout.steps", f"the weights must rise, but {after:g} follows {before:g}"
+            break
+    bakes = sum(rollout.step_bake if step.bake is None else step.bake for step in rollout.steps)
+    shortest = max(bakes, service.judge.bake_seconds)
+    if shortest > rollout.deadline:
+        given, needed = render_number(rollout.deadline, "duration"), render_number(shortest, "duration")
+        yield "rollout.deadline", f"{given} is less than the {needed} that a good release bakes (steps, judge.bake)"
+
+
+def _check_sides(service: ServiceConfig) -> Iterator[tuple[str, str]]:
+    if service.subsets.stable == service.subsets.canary:
+        yield "subsets.canary", f"is {service.subsets.canary} like subsets.stable; the sides need two subsets"
+    if service.workload.kind == "deployment" and service.stable_workload == service.canary_workload:
+        yield "workload.canary", f"is {service.canary_workload} like the stable Deployment; it would be overwritten"
+
+
+def _check_metrics(service: ServiceConfig) -> Iterator[tuple[str, str]]:
+    if service.metrics.source == "prometheus" and not service.metrics.address:
+        yield (
+            "metrics.address",
+            "is missing: source prometheus needs its URL, such as http://prometheus.istio-system:9090",
+        )
+    for name, count in Counter(query.name for query in service.metrics.queries).items():
+        if count > 1:
+            yield "metrics.queries", f'the name "{name}" stands there {count} times; each metric needs its own'
+
+
+def _check_smoke(service: ServiceConfig) -> Iterator[tuple[str, str]]:
+    for index, check in enumerate(service.smoke):
+        if (check.http is None) == (not check.command):
+            both = "both http and command" if check.command else "neither http nor command"
+            yield f"smoke[{index}]", f"has {both}; a check is exactly one of them"
+
+
+_RULES: tuple[tuple[Callable[[ServiceConfig], Iterator[tuple[str, str]]], tuple[str, ...]], ...] = (
+    (_check_steps, ("rollout", "judge")),
+    (_check_sides, ("subsets", "workload")),
+    (_check_metrics, ("metrics",)),
+    (_check_smoke, ("smoke",)),
+)
+"""Each rule with the sections that it reads."""
