@@ -56,7 +56,7 @@ class JudgeSettings:
     )
     error_margin: float = setting(0.005, help="… plus this absolute ratio.", unit="ratio", minimum=0, maximum=1)
     latency_margin: float = setting(
-        0.10, help="More requests slower than stable's slow bound, relative, that may be promoted.", unit="ratio",
+        0.10, help="A canary up to this much slower, relative, may be promoted.", unit="ratio",
         minimum=0, maximum=10,
     )  # fmt: skip
     max_error_ratio: float | None = setting(
@@ -77,6 +77,33 @@ class JudgeSettings:
         20.0, help="Bad requests that one reaction time may cost; the first weight follows from it.", unit="count",
         minimum=1,
     )  # fmt: skip
+    startup_seconds: float = setting(
+        30.0, key="startup", help="Cold start that is forgiven: until then only an outage rejects.", unit="duration",
+        minimum=0, maximum=3600, why="caches, JIT and connection pools warm up; the first weight is chosen so low "
+        "that the wait costs no more than bad_request_budget",
+    )  # fmt: skip
+    startup_error_ratio: float = setting(
+        0.35, help="Errors up to this ratio may be a cold start; more is an outage and rejects at once.", unit="ratio",
+        minimum=0, maximum=0.95,
+    )  # fmt: skip
+    guard_seconds: float = setting(
+        15.0, key="guard", help="A breach needs evidence from looks that span this long (latency: twice).",
+        unit="duration", minimum=0, maximum=600, why="a pod that pauses once is no bad release",
+    )  # fmt: skip
+    reaction_seconds: float = setting(
+        15.0, key="reaction", help="Time from a failure to weight 0, for the budget of bad requests.", unit="duration",
+        minimum=0.1, maximum=600,
+    )  # fmt: skip
+    error_tolerance_ratio: float = setting(
+        1.1, help="Canary errors up to this multiple of stable's are never held against it.", minimum=1, maximum=10
+    )
+    error_tolerance: float = setting(0.0001, help="… plus this absolute ratio.", unit="ratio", minimum=0, maximum=1)
+    latency_tolerance: float = setting(
+        0.05, help="A canary up to this much slower is never held against it.", unit="ratio", minimum=0, maximum=10
+    )
+    share_band: float = setting(
+        1.33, help="The canary's share may differ from its weight by this factor.", minimum=1.01, maximum=10
+    )
     max_restarts: int = setting(
         1, help="Restarts of canary containers before the release is rejected.", unit="count", minimum=0
     )

@@ -1,0 +1,96 @@
+"""What goes into the judge, checked, and where the judge stands, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+
+from gitlab_mesh.core.judge.latency import Bound, plan_bounds
+from gitlab_mesh.core.judge.model import Look
+from gitlab_mesh.core.judge.settings import JudgeSettings
+from gitlab_mesh.core.metrics.counts import Counts, Histogram
+
+__all__ = ["Baseline", "Standing", "check_counts"]
+
+_ENOUGH = 200
+"""Stable's requests before anything is read off them: its 99th percentile then rests on two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the judge stands, for the weight schedule.
+
+    Attributes:
+        evidence: Capital against "no worse than tolerated", of all metrics; 1 at the start.
+        excess: Upper end of the canary's error ratio beyond the tolerated, 0–1.
+        recent: The canary's error ratio of late minus stable's, an estimate, 0–1.
+        rps: Requests per second of both sides.
+        starting: The start-up is not over.
+        leaning: Evidence leans to "within the margin" on each comparison that promotion needs.
+    """
+
+    evidence: float
+    excess: float
+    recent: float
+    rps: float
+    starting: bool
+    leaning: bool
+
+
+class Baseline:
+    """What stable has served so far: guides the bets and chooses the latency bounds, never decides."""
+
+    __slots__ = ("errors", "histogram", "requests")
+
+    def __init__(self) -> None:
+        self.requests = 0.0
+        self.errors = 0.0
+        self.histogram: Histogram | None = None
+
+    def learn(self, stable: Counts, *, latency: bool) -> None:
+        """Add one look's requests of stable; latencies only until the bounds are chosen."""
+        self.requests += stable.requests
+        self.errors += sum(stable.errors.values())
+        new = stable.latency
+        if new is None or not latency:
+            return
+        old = self.histogram
+        if old is None or old.upper_bounds != new.upper_bounds:
+            self.histogram = new
+        else:
+            counts = tuple(a + b for a, b in zip(old.counts, new.counts, strict=True))
+            self.histogram = Histogram(old.upper_bounds, counts)
+
+    @property
+    def error_ratio(self) -> float | None:
+        """Stable's share of errors, half an error added; None while too little is known."""
+        return (self.errors + 0.5) / (self.requests + 1.0) if self.requests >= _ENOUGH else None
+
+    def plan(self, settings: JudgeSettings) -> tuple[Bound, ...] | None:
+        """Choose the latency bounds; None while too little is known."""
+        if self.histogram is None or sum(self.histogram.counts) < _ENOUGH:
+            return None
+        return plan_bounds(self.histogram, tolerance=settings.latency_tolerance, margin=settings.latency_margin)
+
+
+def check_counts(look: Look, before: float | None) -> str:
+    """Say why this look cannot be true; empty if it can.
+
+    Args:
+        look: The look.
+        before: Time of the look before.
+    """
+    if not isfinite(look.time_seconds) or (before is not None and look.time_seconds <= before):
+        return "the clock of the looks did not advance"
+    if look.weight is not None and not 0.0 <= look.weight <= 1.0:
+        return f"the weight {look.weight} is not a share"
+    for name, counts in (("stable", look.stable), ("canary", look.canary)):
+        errors = counts.errors.values()
+        if counts.requests < 0 or any(count < 0 for count in errors) or sum(errors) > counts.requests:
+            return f"{name}'s counts contradict themselves: {counts.requests} requests, {sum(errors)} errors"
+        histogram = counts.latency
+        if histogram is not None and (
+            len(histogram.counts) != len(histogram.upper_bounds) or any(count < 0 for count in histogram.counts)
+        ):
+            return f"{name}'s latency histogram contradicts itself"
+    return ""

@@ -1,0 +1,94 @@
+"""An interval for ``p_canary - ratio * p_stable`` that holds at every look at once.
+
+For each difference d, a mixture of bets tests it; the interval is every d that has not lost yet
+(a confidence sequence by inversion of e-processes; sources in ``docs/judge.md``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp, inf, log, log1p
+
+from gitlab_mesh.core.judge.betting import Arms
+
+__all__ = ["Excess"]
+
+_UP = (0.9, 0.75, 0.55, 0.35, 0.15, 0.02)
+_DOWN = (1.2, 1.5, 2.2, 4.0, 15.0, 300.0)
+_STEPS = 30
+
+
+class Excess:
+    """The always-valid interval of the excess share of bad requests, −1 to 1.
+
+    ``ln E[prod] <= kappa * n_canary * (p_canary - ratio * p_stable)`` for each bet and look (because
+    ``1 + y <= exp(y)``), so the price of a hypothetical excess d is linear in d, and two sums a bet suffice.
+
+    Args:
+        ratio: What stable's share is multiplied by.
+        miss: Probability that the interval ever misses, for each of its two ends.
+    """
+
+    __slots__ = ("_down", "_logs", "_need", "_ratio", "_up", "n")
+
+    def __init__(self, ratio: float = 1.0, miss: float = 0.05) -> None:
+        self._ratio = ratio
+        self._need = log(len(_UP) / miss)
+        self._logs = {worse: log(worse) for worse in (*_UP, *_DOWN)}
+        self._up = [[0.0, 0.0] for _ in _UP]
+        self._down = [[0.0, 0.0] for _ in _DOWN]
+        self.n = 0.0
+
+    def look(self, arms: Arms) -> None:
+        """Learn from one look."""
+        if arms.canary_n <= 0 or arms.stable_n <= 0:
+            return
+        self.n += arms.canary_n
+        tolerated = self._ratio * arms.canary_n
+        whole = log1p(tolerated / arms.stable_n)
+        bad = arms.canary_bad + arms.stable_bad
+        for bets, sums in ((_UP, self._up), (_DOWN, self._down)):
+            for worse, pair in zip(bets, sums, strict=True):
+                odds = worse * tolerated / arms.stable_n
+                pair[0] += bad * (whole - log1p(odds)) + arms.canary_bad * self._logs[worse]
+                pair[1] += (worse - 1.0) / (1.0 + odds) * arms.canary_n
+
+    @property
+    def low(self) -> float:
+        """Lower end; −1 while nothing is known."""
+        return -self._end([(gain, -slope) for gain, slope in self._down])
+
+    @property
+    def high(self) -> float:
+        """Upper end; 1 while nothing is known."""
+        return self._end([(gain, slope) for gain, slope in self._up])
+
+    def _end(self, bets: Sequence[tuple[float, float]]) -> float:
+        """Smallest d in [−1, 1] at which the mixture has reached its goal; the slopes are negative."""
+        if _log_mean(bets, 1.0) < self._need:
+            return 1.0
+        left, right = -1.0, 1.0
+        for _ in range(_STEPS):
+            middle = (left + right) / 2.0
+            if _log_mean(bets, middle) >= self._need:
+                right = middle
+            else:
+                left = middle
+        return right
+
+    def dump(self) -> list[float]:
+        """Return the state as numbers."""
+        return [self.n, *(number for pair in (*self._up, *self._down) for number in pair)]
+
+    def load(self, numbers: Sequence[float]) -> None:
+        """Take over a state that ``dump`` returned."""
+        self.n = numbers[0]
+        pairs = [list(pair) for pair in zip(numbers[1::2], numbers[2::2], strict=True)]
+        self._up, self._down = pairs[: len(_UP)], pairs[len(_UP) :]
+
+
+def _log_mean(bets: Sequence[tuple[float, float]], d: float) -> float:
+    """Log of the sum (not the mean: the goal carries the number of bets) of the capitals against excess d."""
+    logs = [gain - d * slope for gain, slope in bets]
+    best = max(logs)
+    return best + log(sum(exp(value - best) for value in logs)) if best > -inf else -inf

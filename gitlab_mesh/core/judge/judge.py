@@ -1,0 +1,284 @@
+"""The judge: one look in, one judgement out; between two looks it keeps a few hundred numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import exp, log
+from typing import Any
+
+from gitlab_mesh.core.judge.betting import Arms, Tolerance
+from gitlab_mesh.core.judge.evidence import Baseline, Standing, check_counts
+from gitlab_mesh.core.judge.excess import Excess
+from gitlab_mesh.core.judge.latency import Bound, slower_than
+from gitlab_mesh.core.judge.limit import ABOVE, BELOW, OUTAGE, Limit
+from gitlab_mesh.core.judge.model import Importance, Judgement, Look
+from gitlab_mesh.core.judge.settings import JudgeSettings, UserMetric
+from gitlab_mesh.core.judge.share import ShareTest
+from gitlab_mesh.core.judge.state import dump_judge, load_judge
+from gitlab_mesh.core.judge.track import Track
+from gitlab_mesh.core.judge.user import UserTrack
+from gitlab_mesh.core.judge.words import judgement_of
+from gitlab_mesh.core.metrics.counts import Side
+
+__all__ = ["Judge"]
+
+_SHARES = {"errors": 5.0, "outage": 2.5, "latency": 2.5, "slo": 1.5, "user": 1.5}
+"""How the promised rate of false rollbacks is spread: a weighted mean of e-processes is one, whatever their
+dependence. Errors get half: they are what users feel most, and each costs a bad request to learn from."""
+
+_CALM = 10.0
+_LATENCY_SLACK, _LATENCY_MARGIN_SLACK = 0.001, 0.005
+_SETTLE_LOOKS = 2
+
+
+class Judge:
+    """Decides from counts, at any time, with the promised error rates. Pure and deterministic.
+
+    Args:
+        settings: The policy.
+        look_seconds: Usual time between two looks; only the guards against bursts count in looks.
+        user_metrics: Metrics of the user's own whose readings come in ``Look.user``.
+    """
+
+    def __init__(
+        self, settings: JudgeSettings, *, look_seconds: float = 5.0, user_metrics: Sequence[UserMetric] = ()
+    ) -> None:
+        self.settings = settings
+        self._look_seconds = look_seconds
+        present = {"errors", "outage", "latency"}
+        present |= {"slo"} if settings.max_error_ratio else set()
+        present |= {"user"} if user_metrics else set()
+        whole = sum(_SHARES[name] for name in present)
+        self._shares = {name: _SHARES[name] / whole for name in sorted(present)}
+        self._lag = max(1, round(2 * settings.guard_seconds / look_seconds))
+        self.errors = self._track("errors", settings.error_tolerance_ratio, settings.error_tolerance)
+        self.harm = Excess(settings.error_tolerance_ratio)
+        self.latency: tuple[tuple[Bound, Track], ...] | None = None
+        self.baseline = Baseline()
+        self.outage = Limit(settings.startup_error_ratio, OUTAGE)
+        self.slo: tuple[Limit, Limit] | None = None
+        if settings.max_error_ratio:
+            fine = Limit.beside(settings.max_error_ratio, BELOW, log(100.0 / settings.false_promotion))
+            self.slo = (Limit.beside(settings.max_error_ratio, ABOVE), fine)
+        self.user = [UserTrack(metric, log(100.0 / settings.false_promotion)) for metric in user_metrics]
+        self.share = ShareTest(settings.share_band, _SETTLE_LOOKS)
+        self.time: float | None = None
+        self.begun: float | None = None
+        self.starting = True
+        self.early_bad = 0.0
+        self.hasty_until = -1.0
+        self.outage_log = 0.0
+        self.weight = 0.0
+        self.step_requests = 0
+        self.silent = 0
+        self.crash = ""
+        self.layout_problem = ""
+        self.problems: tuple[str, ...] = ()
+        self.fresh = False
+        self.rps = 0.0
+        self.recent_bad = self.recent_n = self.recent_expected = 0.0
+
+    def _track(self, name: str, ratio: float, slack: float) -> Track:
+        settings = self.settings
+        margin = Tolerance(settings.error_margin_ratio, settings.error_margin)
+        return Track(
+            name,
+            Tolerance(ratio, slack),
+            margin,
+            promote_level=settings.false_promotion,
+            lag_looks=self._lag,
+        )
+
+    def look(self, look: Look) -> Judgement:
+        """Take one look and say what is known.
+
+        Args:
+            look: What came since the look before. A look that cannot be true (negative counts, more errors than
+                requests, a time that does not rise) brings no evidence and opens no gate.
+        """
+        problem = check_counts(look, self.time)
+        self.problems = (*look.problems, problem) if problem else look.problems
+        self.fresh = False
+        self._read_health(look)
+        if not problem:
+            seconds = look.time_seconds - self.time if self.time is not None else self._look_seconds
+            self.time = look.time_seconds
+            if look.weight is not None:
+                self._read_counts(look, look.weight, seconds)
+            if look.weight and self.user:
+                for track in self.user:
+                    track.look(look.user, self._cap("user", 1.0))
+        return judgement_of(self)
+
+    def _read_health(self, look: Look) -> None:
+        canary = look.health.get(Side.CANARY)
+        if canary is None or self.crash:
+            return
+        if canary.restarts > self.settings.max_restarts:
+            self.crash = f"the canary's containers restarted {canary.restarts} times"
+        elif canary.reason in ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError"):
+            self.crash = f"the canary does not run: {canary.reason}"
+
+    def _read_counts(self, look: Look, weight: float, seconds: float) -> None:
+        served = look.stable.requests + look.canary.requests
+        rate = served / seconds
+        self.rps = rate if self.rps == 0.0 or weight == 0.0 else 0.7 * self.rps + 0.3 * rate
+        if abs(weight - self.weight) > 1e-9:
+            self.weight, self.step_requests = weight, 0
+        self.step_requests += look.canary.requests
+        if weight > 0:
+            if self.begun is None:
+                self.begun = look.time_seconds - seconds
+                self.errors.begin(self.baseline.error_ratio)
+            self._end_startup(look.time_seconds - seconds)
+            self.silent = 0 if look.canary.requests else self.silent + 1
+            self._compare(look, weight)
+        self.baseline.learn(look.stable, latency=self.latency is None)
+        if self.latency is None:
+            bounds = self.baseline.plan(self.settings)
+            if bounds is not None:
+                self.compare_bounds(bounds)
+
+    def _end_startup(self, start: float) -> None:
+        """Begin to hold everything against the canary, once the start-up is over or has cost too much."""
+        over = self.begun is not None and start >= self.begun + self.settings.startup_seconds - 1e-6
+        if not self.starting or not (over or self.early_bad > 2.0 * self.settings.bad_request_budget):
+            return
+        self.starting = False
+        suspicious = max(track.worse.log_wealth for track in self.tracks) > log(_CALM)
+        if suspicious:
+            # What was seen before counts as persistence: two more looks suffice.
+            self.hasty_until = start + 3.0 * self.settings.guard_seconds
+            self.harm = Excess(self.settings.error_tolerance_ratio)
+        for track in self.tracks:
+            track.begin(track.stable)
+
+    def _compare(self, look: Look, weight: float) -> None:
+        """Bet on one look under a weight above 0."""
+        self.fresh = look.canary.requests > 0 and look.stable.requests > 0 and not look.problems
+        self.share.look(weight, look.canary.requests, look.stable.requests)
+        bad = float(sum(look.canary.errors.values()))
+        arms = Arms(
+            float(look.canary.requests), bad, float(look.stable.requests), float(sum(look.stable.errors.values()))
+        )
+        self.errors.look(arms, self._cap("errors", 1.0))
+        self.harm.look(arms)
+        expected = arms.canary_n * (self.baseline.error_ratio or 0.0)
+        keep = 0.6
+        self.recent_bad = keep * self.recent_bad + arms.canary_bad
+        self.recent_n = keep * self.recent_n + arms.canary_n
+        self.recent_expected = keep * self.recent_expected + expected
+        if self.starting:
+            self.early_bad += bad
+            self.outage.look(arms.canary_n, bad, self._cap("outage", 1.0))
+            self.outage_log = min(self.outage.log_wealth, self.errors.worse.log_wealth)
+        if self.slo is not None:
+            for limit in self.slo:
+                limit.look(arms.canary_n, bad)
+        self._compare_latency(look)
+
+    def _compare_latency(self, look: Look) -> None:
+        stable, canary = look.stable.latency, look.canary.latency
+        if self.latency is None or stable is None or canary is None:
+            return
+        known = self.baseline.histogram
+        if stable.upper_bounds != canary.upper_bounds:
+            self.layout_problem = "stable and canary report different latency buckets"
+            return
+        if known is not None and known.upper_bounds != stable.upper_bounds:
+            self.layout_problem = "the latency buckets changed during the release"
+            return
+        canary_n, stable_n = float(sum(canary.counts)), float(sum(stable.counts))
+        cap = self._cap("latency", 2.0, len(self.latency))
+        for bound, track in self.latency:
+            arms = Arms(
+                canary_n,
+                float(slower_than(canary, bound.seconds)),
+                stable_n,
+                float(slower_than(stable, bound.seconds)),
+            )
+            track.look(arms, cap)
+
+    def _cap(self, name: str, times: float, parts: int = 1) -> float:
+        """Log of the most that one look may multiply a metric's capital by, so that a breach needs several."""
+        looks = max(2, round(times * self.settings.guard_seconds / self._look_seconds))
+        if self.time is not None and self.time < self.hasty_until:
+            looks = 2
+        share = self._shares[name] / parts
+        return 1.001 * log(1.0 / (self.settings.false_rollback * share)) / looks
+
+    def compare_bounds(self, bounds: Sequence[Bound]) -> None:
+        """Compare latency at these bounds from now on."""
+        settings, tracks = self.settings, []
+        for bound in bounds:
+            track = Track(
+                f"latency {bound.seconds:g} s",
+                Tolerance(bound.tolerated, _LATENCY_SLACK, bound.base),
+                Tolerance(bound.margin, _LATENCY_MARGIN_SLACK, bound.base),
+                promote_level=settings.false_promotion,
+                lag_looks=self._lag,
+            )
+            track.begin(bound.base)
+            tracks.append((bound, track))
+        self.latency = tuple(tracks)
+
+    @property
+    def tracks(self) -> list[Track]:
+        """Errors and all compared latency bounds."""
+        return [self.errors, *(track for _, track in self.latency or ())]
+
+    def evidence_by_metric(self) -> dict[str, float]:
+        """Return the share of ``evidence`` that each metric brings; their sum rejects at 1 / false_rollback."""
+        parts = {"errors": 1.0, "latency": 1.0, "outage": exp(min(self.outage_log, 600.0))}
+        if not self.starting:
+            parts["errors"] = self.errors.worse.wealth
+            if self.latency:
+                parts["latency"] = sum(track.worse.wealth for _, track in self.latency) / len(self.latency)
+        if self.slo is not None:
+            parts["slo"] = 1.0 if self.starting else min(exp(min(self.slo[0].log_wealth, 600.0)), parts["errors"])
+        if self.user:
+            counted = [track for track in self.user if track.metric.importance is not Importance.INFORMATIONAL]
+            worth = [exp(min(track.log_worse, 600.0)) for track in counted]
+            parts["user"] = sum(worth) / len(worth) if worth else 1.0
+        return {name: share * parts[name] for name, share in self._shares.items()}
+
+    @property
+    def standing(self) -> Standing:
+        """Where the judge stands, for the weight schedule."""
+        excess = (self.recent_bad - self.recent_expected) / self.recent_n if self.recent_n else 0.0
+        early = max(track.worse.log_wealth for track in self.tracks) if self.starting else 0.0
+        return Standing(
+            evidence=max(sum(self.evidence_by_metric().values()), exp(min(early, 600.0))),
+            excess=max(self.harm.high - self.settings.error_tolerance, 1e-6),
+            recent=min(max(excess, 0.0), 1.0),
+            rps=self.rps,
+            starting=self.starting,
+            leaning=all(track.fine.log_wealth > 0.0 for track in self.required),
+        )
+
+    @property
+    def required(self) -> list[Track]:
+        """The comparisons that promotion needs."""
+        return [self.errors, *(track for bound, track in self.latency or () if bound.required)]
+
+    def dump(self) -> dict[str, Any]:
+        """Return the whole state as JSON, at most 8 KiB."""
+        return dump_judge(self)
+
+    @classmethod
+    def load(
+        cls,
+        settings: JudgeSettings,
+        state: Mapping[str, Any],
+        *,
+        look_seconds: float = 5.0,
+        user_metrics: Sequence[UserMetric] = (),
+    ) -> Judge:
+        """Build a judge that decides as the one whose ``dump`` this is.
+
+        Raises:
+            UsageError: The state is of another version or of other settings.
+        """
+        judge = cls(settings, look_seconds=look_seconds, user_metrics=user_metrics)
+        load_judge(judge, state)
+        return judge

@@ -1,0 +1,123 @@
+"""The judge's state as JSON: a job that is retried decides as the one that was interrupted would have.
+
+Numbers are packed as 8-byte floats in base 85, exactly: a resumed judge must not spend its error budget twice, and
+not round itself over a threshold either.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gitlab_mesh.core.judge.latency import Bound
+from gitlab_mesh.core.metrics.counts import Histogram
+from gitlab_mesh.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitlab_mesh.core.judge.judge import Judge
+
+__all__ = ["SCHEMA", "dump_judge", "load_judge"]
+
+SCHEMA = 1
+_SCALARS = (
+    "early_bad", "hasty_until", "outage_log", "weight", "rps", "recent_bad", "recent_n", "recent_expected",
+)  # fmt: skip
+_COUNTS = ("step_requests", "silent")
+_TEXTS = ("crash", "layout_problem")
+
+
+def _pack(numbers: Sequence[float]) -> str:
+    return base64.b85encode(struct.pack(f"<{len(numbers)}d", *numbers)).decode("ascii")
+
+
+def _unpack(text: str) -> list[float]:
+    data = base64.b85decode(text)
+    return list(struct.unpack(f"<{len(data) // 8}d", data))
+
+
+def _pack_lists(lists: Sequence[Sequence[float]]) -> list[str]:
+    return [_pack(numbers) for numbers in lists]
+
+
+def dump_judge(judge: Judge) -> dict[str, Any]:
+    """Return the whole state, at most 8 KiB as JSON with seven comparisons and four metrics of the user's."""
+    state: dict[str, Any] = {
+        "schema": SCHEMA,
+        "time": judge.time,
+        "begun": judge.begun,
+        "starting": judge.starting,
+        "scalars": _pack([getattr(judge, name) for name in _SCALARS]),
+        "counts": [getattr(judge, name) for name in _COUNTS],
+        "texts": [getattr(judge, name) for name in _TEXTS],
+        "baseline": _pack([judge.baseline.requests, judge.baseline.errors]),
+        "errors": _pack_lists(judge.errors.dump()),
+        "harm": _pack(judge.harm.dump()),
+        "outage": _pack(judge.outage.dump()),
+        "share": _pack(judge.share.dump()),
+        "user": [track.dump() for track in judge.user],
+    }
+    histogram = judge.baseline.histogram
+    if histogram is not None:
+        state["histogram"] = [_pack(histogram.upper_bounds), list(histogram.counts)]
+    if judge.slo is not None:
+        state["slo"] = _pack_lists([limit.dump() for limit in judge.slo])
+    if judge.latency is not None:
+        state["bounds"] = [
+            _pack([bound.seconds, bound.base, bound.tolerated, bound.margin, float(bound.required)])
+            for bound, _ in judge.latency
+        ]
+        state["latency"] = [_pack_lists(track.dump()) for _, track in judge.latency]
+    return state
+
+
+def load_judge(judge: Judge, state: Mapping[str, Any]) -> None:
+    """Fill a new judge with a state.
+
+    Raises:
+        UsageError: The state is damaged, of another version, or of other settings.
+    """
+    if state.get("schema") != SCHEMA:
+        raise UsageError(
+            "the judge's saved state cannot be read",
+            why=f"its schema is {state.get('schema')!r}, this version writes {SCHEMA}",
+            hint="start the release again with the same job, from its first step",
+        )
+    try:
+        _fill(judge, state)
+    except (KeyError, TypeError, ValueError, struct.error, binascii.Error) as error:
+        raise UsageError(
+            "the judge's saved state does not fit these settings",
+            why=str(error),
+            hint="start the release again, from its first step",
+        ) from error
+
+
+def _fill(judge: Judge, state: Mapping[str, Any]) -> None:
+    judge.time, judge.begun, judge.starting = state["time"], state["begun"], bool(state["starting"])
+    for name, value in zip(_SCALARS, _unpack(state["scalars"]), strict=True):
+        setattr(judge, name, value)
+    for name, count in zip(_COUNTS, state["counts"], strict=True):
+        setattr(judge, name, int(count))
+    for name, text in zip(_TEXTS, state["texts"], strict=True):
+        setattr(judge, name, str(text))
+    judge.baseline.requests, judge.baseline.errors = _unpack(state["baseline"])
+    if "histogram" in state:
+        bounds, counts = state["histogram"]
+        judge.baseline.histogram = Histogram(tuple(_unpack(bounds)), tuple(counts))
+    judge.errors.load([_unpack(text) for text in state["errors"]])
+    judge.harm.load(_unpack(state["harm"]))
+    judge.outage.load(_unpack(state["outage"]))
+    judge.share.load(_unpack(state["share"]))
+    if judge.slo is not None:
+        for limit, text in zip(judge.slo, state["slo"], strict=True):
+            limit.load(_unpack(text))
+    for track, numbers in zip(judge.user, state["user"], strict=True):
+        track.load(numbers)
+    if "bounds" in state:
+        chosen = [_unpack(text) for text in state["bounds"]]
+        judge.compare_bounds([Bound(a, b, c, d, bool(required)) for a, b, c, d, required in chosen])
+        for (_, latency), texts in zip(judge.latency or (), state["latency"], strict=True):
+            latency.load([_unpack(text) for text in texts])
