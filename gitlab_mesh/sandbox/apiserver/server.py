@@ -1,0 +1,264 @@
+"""The API server without HTTP: one request in, one answer out."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from gitlab_mesh.sandbox.apiserver.access import Attributes, User, allows, check_access, review_access, review_rules
+from gitlab_mesh.sandbox.apiserver.deletion import Deleter, parse_delete_options
+from gitlab_mesh.sandbox.apiserver.discovery import answer_discovery, openapi_v2_protobuf
+from gitlab_mesh.sandbox.apiserver.messages import Request, Response, status_response
+from gitlab_mesh.sandbox.apiserver.pods import PodLogs, PodProxyCall, answer_log, answer_proxy
+from gitlab_mesh.sandbox.apiserver.reads import Lister, watch_changes
+from gitlab_mesh.sandbox.apiserver.resources import Resource, resource_of_kind
+from gitlab_mesh.sandbox.apiserver.scale import patch_scale, read_scale, update_scale
+from gitlab_mesh.sandbox.apiserver.selectors import parse_selectors
+from gitlab_mesh.sandbox.apiserver.status import (
+    StatusError,
+    bad_request,
+    invalid,
+    method_not_allowed,
+    missing,
+    no_route,
+    unauthorized,
+)
+from gitlab_mesh.sandbox.apiserver.store import ObjectStore
+from gitlab_mesh.sandbox.apiserver.tables import as_table, wants_table
+from gitlab_mesh.sandbox.apiserver.targets import Target, parse_target, to_served
+from gitlab_mesh.sandbox.apiserver.writes import APPLY, WriteOptions, Writer
+
+__all__ = ["ApiServer"]
+
+_HEALTH = ("/healthz", "/livez", "/readyz")
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+
+
+class ApiServer:
+    """Answers requests from a store.
+
+    Args:
+        users: Who may come; without a token of one of them the answer is 401.
+        store: Kept over restarts of the transport.
+
+    Attributes:
+        store: The objects.
+        pod_proxy: Answers ``pods/proxy``; set by what runs the pods.
+        pod_logs: Answers ``pods/log``; set by what runs the pods.
+    """
+
+    def __init__(self, users: Iterable[User], store: ObjectStore | None = None) -> None:
+        self.store = store or ObjectStore()
+        self.pod_proxy: PodProxyCall | None = None
+        self.pod_logs: PodLogs | None = None
+        self._users = {user.token: user for user in users}
+        self._deleter = Deleter(self.store)
+        self._writer = Writer(self.store, self._deleter)
+        self._lister = Lister(self.store)
+        self._watches_end = threading.Event()
+        self._create_first_namespaces()
+
+    def add_user(self, user: User) -> None:
+        """Let one more user in; a user with the same token is replaced."""
+        self._users[user.token] = user
+
+    def set_pod_grace(self, has_something_to_stop: Callable[[Mapping[str, Any]], bool] | None) -> None:
+        """Give pods for which the function is true their grace period: see ``Deleter.pod_grace``."""
+        self._deleter.pod_grace = has_something_to_stop
+
+    def end_watches(self) -> None:
+        """Let all running watches end now; new ones end at once until ``allow_watches``."""
+        self._watches_end.set()
+        with self.store.changed:
+            self.store.changed.notify_all()
+
+    def allow_watches(self) -> None:
+        """Take watches again after ``end_watches``."""
+        self._watches_end.clear()
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request; a refusal is an answer, never an exception."""
+        try:
+            return self._handle(request)
+        except StatusError as error:
+            return status_response(error)
+
+    def _handle(self, request: Request) -> Response:
+        path = request.path.rstrip("/") or "/"
+        if path.startswith(_HEALTH):
+            return Response(raw=b"ok", headers={"Content-Type": "text/plain; charset=utf-8"})
+        user = self._authenticate(request)
+        target = parse_target(request.path)
+        if target is None:
+            return self._discover(path)
+        if target.resource.review:
+            return self._review(target, user, request)
+        verb = self._verb(target, request)
+        resource = target.resource.plural + (f"/{target.subresource}" if target.subresource else "")
+        asked = Attributes(verb, target.group, resource, target.namespace, target.name)
+        self._authorize(user, target, asked, request)
+        if target.subresource == "proxy":
+            return answer_proxy(self.store, self.pod_proxy, target, request)
+        if target.subresource == "log":
+            return answer_log(self.store, self.pod_logs, target, request)
+        if verb == "watch":
+            return self._watch(target, request)
+        body = self._perform(verb, target, request, user)
+        accept = request.headers.get("accept", "")
+        if verb in ("get", "list") and target.subresource != "scale" and wants_table(accept):
+            body = as_table(target.resource, body, accept, self.store.now())
+        return Response(201 if verb == "create" else 200, body)
+
+    def _authenticate(self, request: Request) -> User:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        user = self._users.get(token.strip()) if scheme.lower() == "bearer" else None
+        if user is None:
+            raise unauthorized()
+        return user
+
+    def _authorize(self, user: User, target: Target, asked: Attributes, request: Request) -> None:
+        if asked.verb in ("list", "watch") and not asked.name:
+            # a rule with resourceNames lets its holder list and watch by that name
+            wanted = request.query.get("fieldSelector", "").partition("metadata.name=")[2].partition(",")[0].lstrip("=")
+            if wanted and allows(user, Attributes(asked.verb, asked.group, asked.resource, asked.namespace, wanted)):
+                return
+        check_access(user, target.resource, asked)
+        live = self.store.get(target.resource, target.namespace, target.name)
+        if asked.verb == "patch" and live is None and request.content_type == APPLY:
+            check_access(user, target.resource, Attributes("create", *_but_verb(asked)))
+
+    def _discover(self, path: str) -> Response:
+        if path == "/openapi/v2":
+            kind = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+            return Response(raw=openapi_v2_protobuf(), headers={"Content-Type": kind})
+        answer = answer_discovery(path)
+        if answer is None:
+            raise no_route()
+        return Response(200, answer)
+
+    def _review(self, target: Target, user: User, request: Request) -> Response:
+        if request.method != "POST":
+            raise method_not_allowed(f"{request.method} {target.resource.plural}")
+        answer = review_access if target.resource.kind == "SelfSubjectAccessReview" else review_rules
+        return Response(201, answer(user, request.json()))
+
+    def _verb(self, target: Target, request: Request) -> str:
+        if request.method in ("GET", "HEAD"):
+            if request.query.get("watch", "").lower() in ("true", "1"):
+                return "watch"
+            return "get" if target.name else "list"
+        if target.subresource == "proxy":
+            return {"POST": "create", "DELETE": "delete"}.get(request.method) or _VERBS[request.method]
+        if request.method == "DELETE" and not target.subresource:
+            return "delete" if target.name else "deletecollection"
+        if request.method not in _VERBS or (request.method == "POST") is bool(target.name):
+            raise method_not_allowed(f"{request.method} {request.path}")
+        if request.method == "POST" and target.resource.namespaced and not target.namespace:
+            raise method_not_allowed(f"{request.method} {request.path}: an object is created in a namespace")
+        return _VERBS[request.method]
+
+    def _watch(self, target: Target, request: Request) -> Response:
+        events = watch_changes(self.store, target, request.query, self._watches_end.is_set)
+        accept = request.headers.get("accept", "")
+        if wants_table(accept):
+            return Response(stream=self._as_tables(target.resource, events, accept))
+        return Response(stream=events)
+
+    def _as_tables(
+        self, resource: Resource, events: Iterator[dict[str, Any] | None], accept: str
+    ) -> Iterator[dict[str, Any] | None]:
+        for event in events:
+            if event and event["type"] in ("ADDED", "MODIFIED", "DELETED"):
+                event = {**event, "object": as_table(resource, event["object"], accept, self.store.now())}
+            yield event
+
+    def _perform(self, verb: str, target: Target, request: Request, user: User) -> Any:
+        if verb == "list":
+            return self._lister.answer(target, request.query)
+        if verb == "get":
+            if target.subresource == "scale":
+                return read_scale(self.store, target)
+            live = self.store.get(target.resource, target.namespace, target.name)
+            if live is None:
+                raise missing(target.resource, target.name)
+            return to_served(live, target.api_version)
+        if verb in ("delete", "deletecollection"):
+            return self._delete(verb, target, request)
+        options = self._write_options(target, request)
+        body = _read_body(request)
+        if target.subresource == "scale":
+            if verb == "patch":
+                return patch_scale(self._writer, target, request.content_type, body, options)
+            return update_scale(self._writer, target, body, options)
+        if verb == "create":
+            written = self._writer.create(target, body, options)
+        elif verb == "update":
+            written = self._writer.update(target, body, options)
+        else:
+            written = self._writer.patch(target, request.content_type, body, options)
+        return to_served(written, target.api_version)
+
+    def _delete(self, verb: str, target: Target, request: Request) -> Any:
+        options = parse_delete_options(_read_body(request) if request.body else None, request.query)
+        resource = target.resource
+        if verb == "deletecollection":
+            matches = parse_selectors(resource, request.query)
+            with self.store.changed:
+                found = [body for body in self.store.list_objects(resource, target.namespace)[0] if matches(body)]
+                for body in found:
+                    self._deleter.delete(
+                        resource, body["metadata"].get("namespace", ""), body["metadata"]["name"], options
+                    )
+            return {"kind": f"{resource.kind}List", "apiVersion": target.api_version, "metadata": {}, "items": found}
+        last, is_gone = self._deleter.delete(resource, target.namespace, target.name, options)
+        if not is_gone or resource.returns_deleted:
+            return to_served(last, target.api_version)
+        details = {"name": target.name, "kind": resource.plural, "uid": last["metadata"]["uid"]}
+        if target.group:
+            details["group"] = target.group
+        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+    def _write_options(self, target: Target, request: Request) -> WriteOptions:
+        query = request.query
+        dry_run = query.get("dryRun", "")
+        if dry_run not in ("", "All"):
+            raise bad_request(f'dryRun: Unsupported value: "{dry_run}": supported values: "All"')
+        validation = query.get("fieldValidation", "")
+        if validation not in ("", "Ignore", "Warn", "Strict"):
+            raise bad_request(f'fieldValidation: Unsupported value: "{validation}"')
+        manager = query.get("fieldManager", "")
+        if not manager and request.content_type == APPLY:
+            text = "Required value: is required for apply patch"
+            raise invalid(target.resource, target.name, [("fieldManager", text)])
+        agent = request.headers.get("user-agent", "").partition("/")[0].partition(" ")[0][:128]
+        force = query.get("force", "").lower() == "true"
+        return WriteOptions(manager or agent or "unknown", dry_run=bool(dry_run), force=force)
+
+    def _create_first_namespaces(self) -> None:
+        namespaces = resource_of_kind("Namespace")
+        for name in ("default", "kube-system"):
+            if self.store.get(namespaces, "", name) is None:
+                target = Target(namespaces, "v1")
+                self._writer.create(target, {"metadata": {"name": name}}, WriteOptions("kube-apiserver"))
+
+
+def _but_verb(asked: Attributes) -> tuple[str, str, str, str]:
+    return (asked.group, asked.resource, asked.namespace, asked.name)
+
+
+def _read_body(request: Request) -> Any:
+    if request.content_type == APPLY or request.content_type == "application/yaml":
+        import yaml
+
+        try:
+            return yaml.safe_load(request.body)
+        except yaml.YAMLError as error:
+            raise bad_request(f"the body of the request is no YAML: {error}") from error
+    if request.content_type == "application/vnd.kubernetes.protobuf":
+        raise StatusError(415, "UnsupportedMediaType", "this server reads JSON and YAML, no protobuf")
+    try:
+        return json.loads(request.body)
+    except ValueError as error:
+        raise bad_request(f"the body of the request is no JSON: {error}") from error

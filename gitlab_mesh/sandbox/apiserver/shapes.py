@@ -1,0 +1,140 @@
+"""Types of the fields that are commonly got wrong, as nested shapes.
+
+A shape is a type name ("string", "integer", "boolean", "int-or-string"), a list of one shape, or a map from field to
+shape where "*" stands for any other field. What is not named is not looked at.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+__all__ = ["SHAPES", "Shape"]
+
+Shape: TypeAlias = str | list["Shape"] | dict[str, "Shape"]
+
+_STRINGS: Shape = {"*": "string"}
+_SELECTOR: Shape = {
+    "matchLabels": _STRINGS,
+    "matchExpressions": [{"key": "string", "operator": "string", "values": ["string"]}],
+}
+_CONTAINER: Shape = {
+    "name": "string",
+    "image": "string",
+    "command": ["string"],
+    "args": ["string"],
+    "env": [{"name": "string", "value": "string", "valueFrom": {}}],
+    "ports": [{"name": "string", "containerPort": "integer", "protocol": "string"}],
+    "resources": {"requests": {"*": "int-or-string"}, "limits": {"*": "int-or-string"}},
+    "volumeMounts": [{"name": "string", "mountPath": "string", "readOnly": "boolean"}],
+    "readinessProbe": {"httpGet": {"path": "string", "port": "int-or-string"}, "periodSeconds": "integer"},
+}
+_POD_SPEC: Shape = {
+    "containers": [_CONTAINER],
+    "initContainers": [_CONTAINER],
+    "nodeName": "string",
+    "serviceAccountName": "string",
+    "terminationGracePeriodSeconds": "integer",
+    "volumes": [{"name": "string"}],
+    "nodeSelector": _STRINGS,
+}
+_TEMPLATE: Shape = {"metadata": {"labels": _STRINGS, "annotations": _STRINGS}, "spec": _POD_SPEC}
+_WORKLOAD: Shape = {
+    "spec": {
+        "replicas": "integer",
+        "minReadySeconds": "integer",
+        "progressDeadlineSeconds": "integer",
+        "revisionHistoryLimit": "integer",
+        "paused": "boolean",
+        "selector": _SELECTOR,
+        "template": _TEMPLATE,
+        "strategy": {"type": "string", "rollingUpdate": {"*": "int-or-string"}},
+    }
+}
+
+_DESTINATION: Shape = {"host": "string", "subset": "string", "port": {"number": "integer"}}
+_ROUTE: Shape = {"destination": _DESTINATION, "weight": "integer", "headers": {}}
+_TEXT_MATCH: Shape = {"exact": "string", "prefix": "string", "regex": "string"}
+_HTTP: Shape = {
+    "name": "string",
+    "match": [
+        {
+            "name": "string",
+            "uri": _TEXT_MATCH,
+            "scheme": _TEXT_MATCH,
+            "method": _TEXT_MATCH,
+            "authority": _TEXT_MATCH,
+            "headers": {"*": _TEXT_MATCH},
+            "withoutHeaders": {"*": _TEXT_MATCH},
+            "queryParams": {"*": _TEXT_MATCH},
+            "port": "integer",
+            "gateways": ["string"],
+            "sourceLabels": _STRINGS,
+            "ignoreUriCase": "boolean",
+        }
+    ],
+    "route": [_ROUTE],
+    "timeout": "string",
+    "retries": {"attempts": "integer", "perTryTimeout": "string", "retryOn": "string"},
+    "mirror": _DESTINATION,
+    "mirrors": [{"destination": _DESTINATION}],
+    "rewrite": {"uri": "string", "authority": "string"},
+    "redirect": {"uri": "string", "authority": "string", "redirectCode": "integer"},
+}
+_STREAM: Shape = {"match": [{}], "route": [{"destination": _DESTINATION, "weight": "integer"}]}
+
+SHAPES: dict[str, Shape] = {
+    "ConfigMap": {"data": _STRINGS, "binaryData": _STRINGS, "immutable": "boolean"},
+    "Secret": {"data": _STRINGS, "stringData": _STRINGS, "type": "string", "immutable": "boolean"},
+    "Deployment": _WORKLOAD,
+    "ReplicaSet": _WORKLOAD,
+    "Pod": {"spec": _POD_SPEC},
+    "Service": {
+        "spec": {
+            "selector": _STRINGS,
+            "type": "string",
+            "clusterIP": "string",
+            "ports": [
+                {"name": "string", "port": "integer", "targetPort": "int-or-string", "protocol": "string"},
+            ],
+        }
+    },
+    "Lease": {
+        "spec": {
+            "holderIdentity": "string",
+            "leaseDurationSeconds": "integer",
+            "leaseTransitions": "integer",
+            "renewTime": "string",
+            "acquireTime": "string",
+        }
+    },
+    "HorizontalPodAutoscaler": {"spec": {"minReplicas": "integer", "maxReplicas": "integer", "metrics": [{}]}},
+    "Event": {"message": "string", "reason": "string", "type": "string", "count": "integer"},
+    "VirtualService": {
+        "spec": {
+            "hosts": ["string"],
+            "gateways": ["string"],
+            "exportTo": ["string"],
+            "http": [_HTTP],
+            "tls": [_STREAM],
+            "tcp": [_STREAM],
+        }
+    },
+    "DestinationRule": {
+        "spec": {
+            "host": "string",
+            "subsets": [{"name": "string", "labels": _STRINGS, "trafficPolicy": {}}],
+            "trafficPolicy": {},
+            "exportTo": ["string"],
+        }
+    },
+    "Gateway": {
+        "spec": {
+            "selector": _STRINGS,
+            "servers": [
+                {"hosts": ["string"], "port": {"number": "integer", "name": "string", "protocol": "string"}, "tls": {}}
+            ],
+        }
+    },
+    "AuthorizationPolicy": {"spec": {"selector": {"matchLabels": _STRINGS}, "action": "string", "rules": [{}]}},
+    "PeerAuthentication": {"spec": {"selector": {"matchLabels": _STRINGS}, "mtls": {"mode": "string"}}},
+}

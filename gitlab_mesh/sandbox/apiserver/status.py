@@ -1,0 +1,167 @@
+"""Refusals in the form of a real API server: ``Status`` objects with its reasons and its words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gitlab_mesh.core.kube_status import JSON_PATCH_REFUSED
+from gitlab_mesh.sandbox.apiserver.resources import Resource
+
+__all__ = [
+    "StatusError",
+    "already_exists",
+    "bad_request",
+    "conflict",
+    "expired",
+    "forbidden",
+    "invalid",
+    "json_patch_refused",
+    "method_not_allowed",
+    "missing",
+    "no_route",
+    "service_unavailable",
+    "unauthorized",
+    "unsupported_media_type",
+]
+
+
+class StatusError(Exception):
+    """A request that ends in a ``Status`` of kind Failure.
+
+    Args:
+        code: HTTP status.
+        reason: Kubernetes' machine-readable reason ("NotFound", "Conflict", …).
+        message: The server's text.
+        details: ``Status.details``.
+        headers: Further HTTP headers (``Retry-After``).
+    """
+
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        *,
+        details: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.details = dict(details) if details is not None else None
+        self.headers = dict(headers or {})
+
+    def body(self) -> dict[str, Any]:
+        """Return the ``Status`` object."""
+        status: dict[str, Any] = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+            "code": self.code,
+        }
+        if self.details is not None:
+            status["details"] = self.details
+        return status
+
+
+def _details(resource: Resource, name: str, *, by_kind: bool = False) -> dict[str, Any]:
+    details: dict[str, Any] = {"kind": resource.kind if by_kind else resource.plural}
+    if name:
+        details["name"] = name
+    if resource.group:
+        details["group"] = resource.group
+    return details
+
+
+def missing(resource: Resource, name: str) -> StatusError:
+    """404: no such object."""
+    text = f'{resource.qualified} "{name}" not found'
+    return StatusError(404, "NotFound", text, details=_details(resource, name))
+
+
+def no_route() -> StatusError:
+    """404: the server serves nothing at this path."""
+    return StatusError(404, "NotFound", "the server could not find the requested resource", details={})
+
+
+def already_exists(resource: Resource, name: str) -> StatusError:
+    """409: create of an object that exists."""
+    text = f'{resource.qualified} "{name}" already exists'
+    return StatusError(409, "AlreadyExists", text, details=_details(resource, name))
+
+
+def conflict(resource: Resource, name: str, why: str = "") -> StatusError:
+    """409: the precondition of a write does not hold (any more)."""
+    why = why or ("the object has been modified; please apply your changes to the latest version and try again")
+    text = f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}'
+    return StatusError(409, "Conflict", text, details=_details(resource, name))
+
+
+def invalid(resource: Resource, name: str, problems: Sequence[tuple[str, str]]) -> StatusError:
+    """422: validation; ``problems`` are pairs of field path and text."""
+    said = [f"{field}: {text}" for field, text in problems]
+    joined = said[0] if len(said) == 1 else f"[{', '.join(said)}]"
+    qualified = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    details = _details(resource, name, by_kind=True)
+    details["causes"] = [{"reason": _cause_reason(text), "message": text, "field": field} for field, text in problems]
+    return StatusError(422, "Invalid", f'{qualified} "{name}" is invalid: {joined}', details=details)
+
+
+def _cause_reason(text: str) -> str:
+    known = {
+        "Required value": "FieldValueRequired",
+        "Forbidden": "FieldValueForbidden",
+        "Unsupported value": "FieldValueNotSupported",
+    }
+    return next((reason for start, reason in known.items() if text.startswith(start)), "FieldValueInvalid")
+
+
+def json_patch_refused() -> StatusError:
+    """422: a JSON Patch that does not apply; the server says neither which operation nor why."""
+    return StatusError(422, "Invalid", JSON_PATCH_REFUSED, details={})
+
+
+def bad_request(text: str) -> StatusError:
+    """400."""
+    return StatusError(400, "BadRequest", text)
+
+
+def unauthorized() -> StatusError:
+    """401: no token, or one that nobody has."""
+    return StatusError(401, "Unauthorized", "Unauthorized")
+
+
+def forbidden(resource: Resource, name: str, text: str) -> StatusError:
+    """403: the user is known and may not do it."""
+    subject = f'{resource.qualified} "{name}"' if name else resource.qualified
+    return StatusError(403, "Forbidden", f"{subject} is forbidden: {text}", details=_details(resource, name))
+
+
+def expired(text: str) -> StatusError:
+    """410: a resourceVersion or a continue token that is too old."""
+    return StatusError(410, "Expired", text)
+
+
+def method_not_allowed(what: str) -> StatusError:
+    """405."""
+    text = f"the server does not allow this method on the requested resource ({what})"
+    return StatusError(405, "MethodNotAllowed", text, details={})
+
+
+def unsupported_media_type(got: str, accepted: Sequence[str]) -> StatusError:
+    """415: a patch type that the kind does not have (strategic merge of a custom resource)."""
+    text = (
+        f"the body of the request was in an unknown format ({got or 'no Content-Type'}) - "
+        f"accepted media types include: {', '.join(accepted)}"
+    )
+    return StatusError(415, "UnsupportedMediaType", text)
+
+
+def service_unavailable(text: str) -> StatusError:
+    """503."""
+    return StatusError(503, "ServiceUnavailable", text)

@@ -1,0 +1,323 @@
+"""Create, replace and patch: from a client's body to a stored object, as a real server does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gitlab_mesh.sandbox.apiserver.apply import apply_configuration
+from gitlab_mesh.sandbox.apiserver.defaults import set_defaults
+from gitlab_mesh.sandbox.apiserver.deletion import Deleter
+from gitlab_mesh.sandbox.apiserver.messages import clone
+from gitlab_mesh.sandbox.apiserver.ownership import Manager, decode_managers, encode_managers, owned_after_update
+from gitlab_mesh.sandbox.apiserver.patches import json_patch, merge_patch, strategic_merge_patch
+from gitlab_mesh.sandbox.apiserver.resources import Resource, resource_of_kind
+from gitlab_mesh.sandbox.apiserver.status import (
+    StatusError,
+    already_exists,
+    bad_request,
+    conflict,
+    invalid,
+    missing,
+    unsupported_media_type,
+)
+from gitlab_mesh.sandbox.apiserver.store import ObjectStore
+from gitlab_mesh.sandbox.apiserver.targets import Target, from_served, to_served
+from gitlab_mesh.sandbox.apiserver.validation import validate
+
+__all__ = ["APPLY", "JSON_PATCH", "MERGE_PATCH", "STRATEGIC_MERGE_PATCH", "WriteOptions", "Writer"]
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+
+_CONDITIONAL_ONLY = {"Lease", "PodDisruptionBudget"}
+"""Built-in kinds whose replacement must carry a resourceVersion; all custom kinds must too."""
+_CREATED_BY_UPDATE = {"Lease", "Event"}
+_KEPT_METADATA = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """How to write: as which field manager, only to look (``dry_run``), taking over fields (``force``)."""
+
+    manager: str
+    dry_run: bool = False
+    force: bool = False
+
+
+class Writer:
+    """Writes to a store; every method holds its lock for the whole read-change-write."""
+
+    def __init__(self, store: ObjectStore, deleter: Deleter) -> None:
+        self.store = store
+        self._deleter = deleter
+
+    def create(self, target: Target, body: Any, options: WriteOptions) -> dict[str, Any]:
+        """Store a new object.
+
+        Raises:
+            StatusError: 409 AlreadyExists, 404 for a missing namespace, 400 and 422.
+        """
+        resource = target.resource
+        with self.store.changed:
+            wanted = self._accept(target, body)
+            metadata = wanted["metadata"]
+            if metadata.get("resourceVersion"):
+                raise bad_request("resourceVersion should not be set on objects to be created")
+            if not metadata.get("name") and metadata.get("generateName"):
+                metadata["name"] = metadata["generateName"] + self.store.new_suffix()
+            self._check_namespace(resource, metadata)
+            if self.store.get(resource, metadata.get("namespace", ""), metadata.get("name", "")):
+                raise already_exists(resource, metadata["name"])
+            me = self._manager(target, options)
+            return self._store(resource, None, wanted, me, options, None)
+
+    def update(self, target: Target, body: Any, options: WriteOptions) -> dict[str, Any]:
+        """Replace an object, or only its status.
+
+        Raises:
+            StatusError: 404, 409 for another resourceVersion or uid, 400 and 422.
+        """
+        resource = target.resource
+        with self.store.changed:
+            wanted = self._accept(target, body)
+            live = self.store.get(resource, target.namespace, target.name)
+            uid = wanted["metadata"].get("uid")
+            if live is None:
+                if uid:
+                    raise conflict(resource, target.name, _uid_text(uid, ""))
+                if resource.kind not in _CREATED_BY_UPDATE or target.subresource:
+                    raise missing(resource, target.name)
+                return self.create(target, body, options)
+            if uid and uid != live["metadata"]["uid"]:
+                raise conflict(resource, target.name, _uid_text(uid, live["metadata"]["uid"]))
+            if not wanted["metadata"].get("resourceVersion") and (
+                resource.custom or resource.kind in _CONDITIONAL_ONLY
+            ):
+                text = "Invalid value: 0x0: must be specified for an update"
+                raise invalid(resource, target.name, [("metadata.resourceVersion", text)])
+            return self._replace(target, live, wanted, options)
+
+    def patch(self, target: Target, content_type: str, body: Any, options: WriteOptions) -> dict[str, Any]:
+        """Change an object by one of the four kinds of patch; an apply may create it.
+
+        Raises:
+            StatusError: 404, 409, 415 for a patch that the kind does not have, 422 for one that does not apply.
+        """
+        resource = target.resource
+        with self.store.changed:
+            live = self.store.get(resource, target.namespace, target.name)
+            if content_type == APPLY:
+                return self._apply(target, live, body, options)
+            if live is None:
+                raise missing(resource, target.name)
+            if options.force:
+                raise invalid(resource, target.name, [("force", "Forbidden: may not be specified for non-apply patch")])
+            served = to_served(live, target.api_version)
+            patched = apply_patch(resource, content_type, clone(served), body)
+            wanted = self._accept(target, patched)
+            uid = wanted["metadata"].get("uid")
+            if uid and uid != live["metadata"]["uid"]:
+                raise invalid(resource, target.name, [("metadata.uid", f'Invalid value: "{uid}": field is immutable')])
+            return self._replace(target, live, wanted, options)
+
+    def _apply(self, target: Target, live: dict[str, Any] | None, body: Any, options: WriteOptions) -> dict[str, Any]:
+        config = self._accept(target, body)
+        metadata = config["metadata"]
+        if metadata.get("managedFields"):
+            raise bad_request("metadata.managedFields must be nil")
+        if live and metadata.get("uid", live["metadata"]["uid"]) != live["metadata"]["uid"]:
+            raise conflict(target.resource, target.name, _uid_text(metadata["uid"], live["metadata"]["uid"]))
+        if live is None:
+            self._check_namespace(target.resource, metadata)
+        me = self._manager(target, options, operation="Apply")
+        wanted, managers = apply_configuration(target.resource, live, config, me, force=options.force)
+        wanted = clone(wanted)
+        if live is None:
+            return self._store(target.resource, None, wanted, me, options, managers)
+        if target.subresource == "status":
+            wanted = {**live, "status": wanted.get("status"), "metadata": wanted["metadata"]}
+        self._check_version(target, live, wanted)
+        return self._store(target.resource, live, wanted, me, options, managers)
+
+    def _replace(
+        self, target: Target, live: dict[str, Any], wanted: dict[str, Any], options: WriteOptions
+    ) -> dict[str, Any]:
+        self._check_version(target, live, wanted)
+        if target.subresource == "status":
+            metadata = {**live["metadata"], "managedFields": wanted["metadata"].get("managedFields")}
+            wanted = clone({**live, "metadata": metadata, "status": wanted.get("status")})
+            if wanted["status"] is None:
+                del wanted["status"]
+        elif target.resource.status:
+            wanted.pop("status", None)
+            if "status" in live:
+                wanted["status"] = live["status"]
+        return self._store(target.resource, live, wanted, self._manager(target, options), options, None)
+
+    def _store(
+        self,
+        resource: Resource,
+        live: dict[str, Any] | None,
+        wanted: dict[str, Any],
+        me: Manager,
+        options: WriteOptions,
+        managers: list[Manager] | None,
+    ) -> dict[str, Any]:
+        """Fill in what the server decides, check, and put it into the store unless nothing changed.
+
+        Args:
+            resource: Kind of the object.
+            live: The stored object, None to create.
+            wanted: The object to be stored; ours alone.
+            me: Who writes.
+            options: Only ``dry_run`` is looked at.
+            managers: The new managers; None: from the difference between live and wanted.
+        """
+        metadata = wanted["metadata"]
+        given = metadata.pop("managedFields", None)
+        if live is None:
+            metadata.update(uid=self.store.new_uid(), creationTimestamp=self.store.timestamp())
+            for key in ("resourceVersion", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"):
+                metadata.pop(key, None)
+            _start_status(resource, wanted)
+        else:
+            for key in _KEPT_METADATA:
+                metadata.pop(key, None)
+                if key in live["metadata"]:
+                    metadata[key] = live["metadata"][key]
+            metadata["resourceVersion"] = live["metadata"]["resourceVersion"]
+        set_defaults(resource, wanted, live, number=self.store.version)
+        validate(resource, wanted, live)
+        if resource.counts_generation:
+            _count_generation(resource, live, wanted)
+        if managers is None:
+            base = _with_managers(live, given)
+            managers = owned_after_update(resource, base, wanted, me)
+        metadata["managedFields"] = encode_managers(managers)
+        if live is not None and wanted == live:
+            return live
+        if options.dry_run:
+            return wanted
+        if live is not None and "deletionTimestamp" in metadata and self._deleter.is_free(wanted):
+            self.store.put(resource, wanted)
+            return self._deleter.remove(resource, wanted)
+        return self.store.put(resource, wanted)
+
+    def _accept(self, target: Target, body: Any) -> dict[str, Any]:
+        """Return the body as an object of ours to change, in the stored version. Raises StatusError 400."""
+        resource = target.resource
+        if not isinstance(body, Mapping):
+            raise bad_request(f"the body of the request is no {resource.kind} object")
+        given = (body.get("apiVersion", target.api_version), body.get("kind", resource.kind))
+        if given != (target.api_version, resource.kind):
+            raise bad_request(
+                f"the API version in the data ({given[0]}, Kind={given[1]}) does not match the expected API version "
+                f"({target.api_version}, Kind={resource.kind})"
+            )
+        wanted: dict[str, Any] = clone(from_served({**body, "apiVersion": target.api_version}, resource))
+        wanted["kind"] = resource.kind
+        metadata = wanted.get("metadata")
+        if metadata is None:
+            metadata = wanted["metadata"] = {}
+        if not isinstance(metadata, dict):
+            raise bad_request("metadata is no object")
+        for key in [key for key, value in metadata.items() if value in (None, "", {}, []) and key != "managedFields"]:
+            del metadata[key]
+        if resource.namespaced:
+            if metadata.setdefault("namespace", target.namespace) != target.namespace:
+                raise bad_request(
+                    "the namespace of the provided object does not match the namespace sent on the request"
+                )
+        else:
+            metadata.pop("namespace", None)
+        if target.name and metadata.setdefault("name", target.name) != target.name:
+            raise bad_request(
+                f"the name of the object ({metadata['name']}) does not match the name on the URL ({target.name})"
+            )
+        return wanted
+
+    def _check_namespace(self, resource: Resource, metadata: Mapping[str, Any]) -> None:
+        if resource.namespaced:
+            namespaces = resource_of_kind("Namespace")
+            if self.store.get(namespaces, "", metadata["namespace"]) is None:
+                raise missing(namespaces, metadata["namespace"])
+
+    def _check_version(self, target: Target, live: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+        version = wanted["metadata"].get("resourceVersion")
+        if version and version != live["metadata"]["resourceVersion"]:
+            raise conflict(target.resource, target.name)
+
+    def _manager(self, target: Target, options: WriteOptions, *, operation: str = "Update") -> Manager:
+        return Manager(
+            name=options.manager,
+            operation=operation,
+            api_version=target.api_version,
+            subresource=target.subresource,
+            time=self.store.timestamp(),
+        )
+
+
+def apply_patch(resource: Resource, content_type: str, live: dict[str, Any], body: Any) -> Any:
+    """Return ``live`` (ours to change) with a merge, JSON or strategic merge patch on it.
+
+    Raises:
+        StatusError: 400 for a body that is no such patch, 415 for a patch that the kind does not have, 422.
+    """
+    if content_type == JSON_PATCH:
+        return json_patch(live, body)
+    accepted = [JSON_PATCH, MERGE_PATCH, APPLY]
+    if not resource.custom:
+        accepted.insert(2, STRATEGIC_MERGE_PATCH)
+    if content_type not in accepted:
+        raise unsupported_media_type(content_type, accepted)
+    if not isinstance(body, Mapping):
+        raise bad_request("json: cannot unmarshal the body into Go value of type map[string]interface {}")
+    if content_type == MERGE_PATCH:
+        return merge_patch(live, body)
+    return strategic_merge_patch(resource, live, body)
+
+
+def _uid_text(wanted: str, found: str) -> str:
+    return f"StorageError: invalid object, Code: 4, AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"  # noqa: E501 - the server's own sentence
+
+
+def _start_status(resource: Resource, body: dict[str, Any]) -> None:
+    """Give a new object the status that a server starts it with; a client's own is dropped."""
+    if not resource.status:
+        return
+    body.pop("status", None)
+    first: dict[str, dict[str, Any]] = {
+        "Pod": {"phase": "Pending", "qosClass": "BestEffort"},
+        "Namespace": {"phase": "Active"},
+        "Service": {"loadBalancer": {}},
+        "Deployment": {},
+        "ReplicaSet": {"replicas": 0},
+    }
+    if resource.kind in first:
+        body["status"] = first[resource.kind]
+
+
+def _count_generation(resource: Resource, live: dict[str, Any] | None, wanted: dict[str, Any]) -> None:
+    def meant(body: Mapping[str, Any]) -> Any:
+        if resource.custom:
+            return {key: value for key, value in body.items() if key not in ("metadata", "status")}
+        return body.get("spec")
+
+    if live is None:
+        wanted["metadata"]["generation"] = 1
+    elif meant(live) != meant(wanted):
+        wanted["metadata"]["generation"] = live["metadata"]["generation"] + 1
+
+
+def _with_managers(live: dict[str, Any] | None, given: Any) -> dict[str, Any] | None:
+    """Return ``live`` with the managers that the client sent: ``[{}]`` resets them, none leaves them."""
+    if live is None or not given:
+        return live
+    if not isinstance(given, list) or not all(isinstance(entry, Mapping) for entry in given):
+        raise StatusError(400, "BadRequest", "metadata.managedFields is no list of entries")
+    usable = [] if given == [{}] else encode_managers(decode_managers({"managedFields": given}))
+    return {**live, "metadata": {**live["metadata"], "managedFields": usable}}
