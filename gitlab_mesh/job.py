@@ -6,7 +6,7 @@ adapter and never decides an exit code by itself: errors own codes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,6 @@ from gitlab_mesh.core.report.model import Report
 from gitlab_mesh.errors import GitlabMeshError
 from gitlab_mesh.ports import (
     Access,
-    Artifacts,
     Clock,
     Cluster,
     Commands,
@@ -25,7 +24,6 @@ from gitlab_mesh.ports import (
     Lock,
     MergeRequestNotes,
     MetricSource,
-    Notifier,
     PodProxy,
     RolloutStore,
     SignalCheck,
@@ -42,7 +40,8 @@ JOB_API = 1
 class JobOption:
     """One option of a job's command line; also an environment variable ``GITLAB_MESH_<NAME>``.
 
-    ``kind``: "text", "flag", "path", "choice" (with ``choices``), "seconds".
+    ``kind``: "text", "flag", "choice" (with ``choices``), "seconds", "deployment" (a YAML file; the job gets the
+    object).
     """
 
     name: str
@@ -85,11 +84,7 @@ class ServicePorts(Protocol):
     @property
     def deployments(self) -> Deployments: ...
     @property
-    def notifiers(self) -> Sequence[Notifier]: ...
-    @property
     def commands(self) -> Commands: ...
-    @property
-    def artifacts(self) -> Artifacts: ...
     @property
     def signal(self) -> SignalCheck: ...
     @property
@@ -119,6 +114,7 @@ class Job:
         summary: One line for ``--help``.
         options: Besides ``--service``, ``--config``, ``--environment``, which every job has.
         run: The work.
+        note: Whether its report belongs into the merge request's note.
         package: Python package that holds ``template.yml.j2`` and ``README.md``.
         api: Must equal ``JOB_API``.
     """
@@ -127,5 +123,6 @@ class Job:
     summary: str
     run: Callable[[ServicePorts, Mapping[str, Any]], JobResult]
     options: tuple[JobOption, ...] = ()
+    note: bool = False
     package: str = ""
     api: int = JOB_API

@@ -1,5 +1,10 @@
 """The built-in jobs: one folder each with job.py, template.yml.j2 and README.md."""
 
+from gitlab_mesh.job import Job
+from gitlab_mesh_jobs.canary import JOB as CANARY
+from gitlab_mesh_jobs.rollback import JOB as ROLLBACK
+from gitlab_mesh_jobs.status import JOB as STATUS
+
 __all__ = ["JOBS"]
 
-JOBS: tuple[object, ...] = ()
+JOBS: tuple[Job, ...] = (CANARY, ROLLBACK, STATUS)

@@ -1,0 +1,145 @@
+"""Building the adapters and handing them to a job as ports; each is built at its first use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from gitlab_mesh.adapters.ci_env import CIContext, driver_from
+from gitlab_mesh.adapters.clock import Interrupts, SystemClock
+from gitlab_mesh.adapters.commands import SubprocessCommands
+from gitlab_mesh.adapters.gitlab import build_feedback
+from gitlab_mesh.adapters.kubernetes.client import KubernetesAccess, KubernetesCluster, KubernetesPodProxy, connect
+from gitlab_mesh.adapters.kubernetes.connection import Connection
+from gitlab_mesh.adapters.kubernetes.istio import IstioRouter
+from gitlab_mesh.adapters.kubernetes.lock import LeaseLock
+from gitlab_mesh.adapters.kubernetes.store import ConfigMapRolloutStore
+from gitlab_mesh.adapters.metrics.plugin import SourceContext
+from gitlab_mesh.cli.plugins import METRIC_SOURCE_API, load_group
+from gitlab_mesh.config.model import ServiceConfig
+from gitlab_mesh.core.record import Driver
+from gitlab_mesh.errors import ConfigError
+from gitlab_mesh.ports import Console, Deployments, MergeRequestNotes, MetricSource
+
+__all__ = ["Wiring"]
+
+
+class Wiring:
+    """``ServicePorts`` of one service on the real outside.
+
+    Args:
+        service: Its configuration.
+        environment: Name of the GitLab environment, or "".
+        console: The job's log.
+        interrupts: Signals.
+        ci: What GitLab CI says.
+        environ: The process' environment.
+        kube_context: Context of the kubeconfig, or None.
+    """
+
+    def __init__(
+        self,
+        service: ServiceConfig,
+        *,
+        environment: str,
+        console: Console,
+        interrupts: Interrupts,
+        ci: CIContext,
+        environ: Mapping[str, str],
+        kube_context: str | None,
+    ) -> None:
+        self.service = service
+        self.environment = environment
+        self.console = console
+        self.signal = interrupts
+        self.clock = SystemClock(interrupts)
+        self._ci = ci
+        self._environ = environ
+        self._kube_context = kube_context
+
+    @property
+    def driver(self) -> Driver:
+        """Who drives: this CI job."""
+        return driver_from(self._ci)
+
+    @property
+    def remaining_seconds(self) -> float | None:
+        """Time that the CI job has left."""
+        return self._ci.remaining_seconds(self.clock.now())
+
+    @cached_property
+    def cluster(self) -> KubernetesCluster:
+        """The Kubernetes API."""
+        return KubernetesCluster(self._connection)
+
+    @cached_property
+    def pod_proxy(self) -> KubernetesPodProxy:
+        """Pods through the Kubernetes API."""
+        return KubernetesPodProxy(self._connection)
+
+    @cached_property
+    def access(self) -> KubernetesAccess:
+        """Our rights."""
+        return KubernetesAccess(self._connection)
+
+    @cached_property
+    def router(self) -> IstioRouter:
+        """The service's route."""
+        return IstioRouter(self.cluster, self.service)
+
+    @cached_property
+    def store(self) -> ConfigMapRolloutStore:
+        """The rollout record."""
+        return ConfigMapRolloutStore(self.cluster, self.service.name, self.service.namespace)
+
+    @cached_property
+    def lock(self) -> LeaseLock:
+        """The service's Lease."""
+        return LeaseLock(
+            self.cluster,
+            self.service.name,
+            self.service.namespace,
+            duration_seconds=self.service.rollout.lease,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def metrics(self) -> MetricSource:
+        """The metric source that ``mesh.yaml`` names."""
+        plugins = load_group("gitlab_mesh.metric_sources", METRIC_SOURCE_API)
+        config = self.service.metrics
+        if config.source not in plugins:
+            raise ConfigError(
+                f"metrics.source {config.source!r} is not known",
+                why=f"installed are {', '.join(sorted(plugins))}",
+                hint="correct it in mesh.yaml, or install the plug-in",
+            )
+        context = SourceContext(self.clock, self.pod_proxy, self._list_pods, self._environ)
+        source: MetricSource = plugins[config.source].build(config, context)
+        return source
+
+    @cached_property
+    def _feedback(self) -> tuple[MergeRequestNotes, Deployments]:
+        return build_feedback(self._ci)
+
+    @property
+    def notes(self) -> MergeRequestNotes:
+        """The note in the merge request."""
+        return self._feedback[0]
+
+    @property
+    def deployments(self) -> Deployments:
+        """GitLab's deployment records."""
+        return self._feedback[1]
+
+    @cached_property
+    def commands(self) -> SubprocessCommands:
+        """Programs of this environment."""
+        return SubprocessCommands()
+
+    @cached_property
+    def _connection(self) -> Connection:
+        return connect(self._kube_context, self._environ, sleep=self.clock.sleep)
+
+    def _list_pods(self, namespace: str, selector: str) -> Sequence[str]:
+        return [pod["metadata"]["name"] for pod in self.cluster.list("Pod", namespace, label_selector=selector)]

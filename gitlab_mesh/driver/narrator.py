@@ -1,0 +1,204 @@
+"""Telling people what goes on: log, live note, final report. It only listens; nothing here decides."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+
+from gitlab_mesh.core.judge.model import Judgement
+from gitlab_mesh.core.metrics.counts import Side
+from gitlab_mesh.core.report.formatting import format_count, format_duration, format_percent
+from gitlab_mesh.core.report.model import Link, LinksSection, Outcome, Report, Section, TextSection
+from gitlab_mesh.core.report.renderers import render_note
+from gitlab_mesh.core.rollout import Action, End, Evidence, Phase, RolloutState, Verb
+from gitlab_mesh.driver.feedback import Feedback
+from gitlab_mesh.driver.timeline import Timeline
+from gitlab_mesh.job import ServicePorts
+
+__all__ = ["Narrator"]
+
+_TITLES = {
+    Phase.PREFLIGHT: "Preflight: what forbids to start",
+    Phase.LOCK: "Lock",
+    Phase.DEPLOY: "Deploy the canary",
+    Phase.SMOKE: "Smoke checks, before the first user",
+    Phase.PROMOTE: "Promote",
+    Phase.ROLL_BACK: "Back to stable",
+    Phase.CLEAN_UP: "Clean up",
+}
+
+_TONES = {Outcome.PROMOTED: "good", Outcome.DEPLOYED: "good", Outcome.UNSAFE: "bad", Outcome.REJECTED: "bad"}
+
+
+@dataclass
+class Narrator:
+    """Listens to one run.
+
+    Attributes:
+        ports: Of the job.
+        job: Its name.
+        what: What is released, for people (the image).
+        timeline: Of the run.
+        started: Monotonic time of the run's start.
+        rollout: Id of the rollout, once there is one.
+    """
+
+    ports: ServicePorts
+    job: str
+    what: str
+    timeline: Timeline
+    started: float
+    rollout: str = ""
+    feedback: Feedback = field(init=False)
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _shown: str = ""
+
+    def __post_init__(self) -> None:
+        self.feedback = Feedback(
+            lambda body: self.ports.notes.post(self.ports.service.name, body),
+            lambda problem: self.ports.console.line(problem, tone="warn"),
+            self.ports.clock.monotonic,
+        )
+
+    def section(self, state: RolloutState) -> None:
+        """Open the log's section of the current phase or step, closing the one before."""
+        name = state.phase.value
+        title = _TITLES.get(state.phase, name)
+        if state.phase is Phase.STEP:
+            step = state.plan.steps[state.step]
+            name = f"step-{state.step + 1}"
+            title = f"Step {state.step + 1} of {len(state.plan.steps)}: {format_percent(step.share)} of the requests"
+        if name == self._shown:
+            return
+        self.close()
+        self._shown = name
+        self.timeline.phase(self.elapsed, name)
+        opened: AbstractContextManager[None] = self.ports.console.section(name, title)
+        self._stack.enter_context(opened)
+
+    def close(self) -> None:
+        """Close the open section of the log."""
+        self._stack.close()
+        self._stack = ExitStack()
+        self._shown = ""
+
+    def after(self, state: RolloutState, action: Action, evidence: Evidence) -> None:
+        """Tell what an action did (the executor's ``Progress``)."""
+        console = self.ports.console
+        match action.verb:
+            case Verb.LOOK | Verb.DRAIN | Verb.AWAIT_CANARY | Verb.AWAIT_STABLE | Verb.AWAIT_GONE:
+                console.progress(self._progress(state, action, evidence))
+            case Verb.END if action.end is not None:
+                console.line(f"{action.end.outcome}: {action.end.reason}", tone=_TONES.get(action.end.outcome, "warn"))
+            case Verb.PREFLIGHT | Verb.LOCK | Verb.SMOKE | Verb.PREPARE | Verb.DEPLOY | Verb.CONFIRM:
+                console.line(f"{action.verb}: done" + (f" ({action.why})" if action.why else ""), tone="good")
+            case Verb.SET_WEIGHT | Verb.REASSERT:
+                console.line(f"weight {format_percent(action.share)} written and read back: {action.why}", tone="good")
+            case Verb.NEXT_STEP | Verb.BEGIN_PROMOTION:
+                judgement = self.timeline.judgement
+                console.line(judgement.reason if judgement else action.why, tone="good")
+            case Verb.CLOSE | Verb.RELEASE | Verb.FINISH | Verb.END:
+                pass
+            case _:
+                console.line(f"{action.verb}: done" + (f" ({action.why})" if action.why else ""))
+        self.section(state)
+        # Between a decision to go back and weight 0 nothing but the way back happens.
+        if (state.end is None or state.written == 0) and self.feedback.due:
+            self.feedback.offer(render_note(self.report(state, None)))
+
+    def conclude(self, report: Report) -> None:
+        """Post the final note; traffic is where it belongs by now, so it may wait for a slow GitLab a little."""
+        self.feedback.finish(render_note(report), seconds=15.0)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run's start."""
+        return self.ports.clock.monotonic() - self.started
+
+    def report(self, state: RolloutState, end: End | None, *, exit_code: int = 0, next_step: str = "") -> Report:
+        """Build the report of now: live while ``end`` is None."""
+        service = self.ports.service
+        outcome = end.outcome if end else Outcome.RUNNING
+        weight = format_percent(state.written)
+        facts = {
+            "image": self.what,
+            "phase": state.phase.value,
+            "canary weight": weight,
+            "rollout": self.rollout,
+            "driver": self.ports.driver.holder,
+        }
+        stable, canary = (self.timeline.served[side] for side in Side)
+        if canary[0] or stable[0]:
+            facts["served by the canary"] = f"{format_count(canary[0])} requests, {format_count(canary[1])} failed"
+        sections: list[Section] = list(self.timeline.sections(self.elapsed))
+        links = [Link(label, url) for label, url in service.links.items()]
+        if self.ports.driver.url:
+            links.insert(0, Link("Job log", self.ports.driver.url))
+        if links:
+            sections.append(LinksSection(tuple(links)))
+        if service.judge.mode == "dry-run":
+            sections.insert(0, TextSection("Judge", "The judge only reports here (judge: {mode: dry-run})."))
+        return Report(
+            job=self.job,
+            service=service.name,
+            namespace=service.namespace,
+            outcome=outcome,
+            headline=self._headline(outcome, state),
+            reason=end.reason if end else (self.timeline.judgement.reason if self.timeline.judgement else ""),
+            next_step=next_step,
+            exit_code=exit_code,
+            started=self.ports.clock.now().isoformat(timespec="seconds"),
+            duration_seconds=self.elapsed,
+            facts={key: value for key, value in facts.items() if value},
+            sections=tuple(sections),
+            dotenv={
+                "MESH_SERVICE": service.name,
+                "MESH_OUTCOME": outcome.value,
+                "MESH_PHASE": state.phase.value,
+                "MESH_WEIGHT": f"{state.written * 100:g}",
+                "MESH_IMAGE": self.what,
+                "MESH_ROLLOUT": self.rollout,
+            },
+        )
+
+    def _headline(self, outcome: Outcome, state: RolloutState) -> str:
+        name = f"{self.ports.service.name}: {self.what}" if self.what else self.ports.service.name
+        took = format_duration(self.elapsed)
+        match outcome:
+            case Outcome.RUNNING:
+                return f"{name} gets {format_percent(state.written)} of the requests ({state.phase.value})"
+            case Outcome.PROMOTED:
+                return f"{name} was promoted after {took}"
+            case Outcome.REJECTED:
+                return f"{name} was rejected after {took}; stable serves everything"
+            case Outcome.UNSAFE:
+                return f"{name}: a person is needed now"
+            case _:
+                return f"{name}: {outcome.value} after {took}; canary weight {format_percent(state.written)}"
+
+    def _progress(self, state: RolloutState, action: Action, evidence: Evidence) -> str:
+        if action.verb is Verb.AWAIT_CANARY or action.verb is Verb.AWAIT_STABLE:
+            side = evidence.stable if action.verb is Verb.AWAIT_STABLE else evidence.canary
+            return f"{side.ready} of {side.desired} pods are ready" if side else "no pod yet"
+        if action.verb is Verb.AWAIT_GONE:
+            return "waiting for the canary's pods to end"
+        if action.verb is Verb.DRAIN:
+            flat = {True: "flat", False: "still coming", None: "not known yet"}[evidence.canary_flat]
+            return f"weight 0 is written; requests of the canary: {flat}"
+        stable, canary = (self.timeline.served[side][0] for side in Side)
+        waited = self.ports.clock.monotonic() - state.since
+        text = f"{format_duration(waited)} at {format_percent(state.written)} · stable {format_count(stable)}"
+        return f"{text}, canary {format_count(canary)} requests · {_missing(state, evidence.judgement)}"
+
+
+def _missing(state: RolloutState, judgement: Judgement | None) -> str:
+    if judgement is None:
+        return "no evidence yet"
+    if not state.done.confirmed:
+        return "the observed share is being confirmed"
+    last = state.step + 1 == len(state.plan.steps)
+    gate = judgement.promote_gate if last else judgement.raise_gate
+    text = gate.reason or judgement.reason
+    if judgement.forecast is not None and judgement.forecast.seconds is not None:
+        text += f"; about {format_duration(judgement.forecast.seconds)} more"
+    return text

@@ -1,0 +1,72 @@
+"""From the rollout's end to exit code, deployment status and the next command to type."""
+
+from __future__ import annotations
+
+from gitlab_mesh.core.report.model import Outcome
+from gitlab_mesh.core.rollout import End
+from gitlab_mesh.errors import (
+    ConflictError,
+    GitlabMeshError,
+    InconclusiveError,
+    InterruptedRunError,
+    NoDataError,
+    ReleaseRejectedError,
+    UnsafeError,
+)
+
+__all__ = ["deployment_status", "error_for", "next_step_for"]
+
+
+def error_for(end: End, error: GitlabMeshError | None, *, service: str) -> GitlabMeshError | None:
+    """Return the error that owns the exit code of this end; None for 0.
+
+    Args:
+        end: How the rollout ended.
+        error: What stopped it, where an error did.
+        service: For the hint.
+    """
+    hint = next_step_for(end, service, "")
+    match end.outcome:
+        case Outcome.UNSAFE:
+            return UnsafeError(end.reason, hint=hint)
+        case Outcome.REJECTED:
+            return ReleaseRejectedError(end.reason, hint=hint)
+        case Outcome.INCONCLUSIVE:
+            return InconclusiveError(end.reason, hint=hint)
+        case Outcome.NO_DATA:
+            return NoDataError(end.reason, hint=hint)
+        case Outcome.INTERRUPTED:
+            return InterruptedRunError(f"{end.reason}; traffic is back on stable", signal_number=end.signal, hint=hint)
+        case Outcome.FAILED:
+            return error or ConflictError(end.reason, hint=hint)
+        case _:
+            return None
+
+
+def deployment_status(outcome: Outcome) -> str:
+    """GitLab's word for this outcome; a rejected canary is a failed deployment, never a success."""
+    if outcome in (Outcome.PROMOTED, Outcome.DEPLOYED):
+        return "success"
+    if outcome in (Outcome.INTERRUPTED, Outcome.ROLLED_BACK):
+        return "canceled"
+    return "running" if outcome in (Outcome.RUNNING, Outcome.PAUSED) else "failed"
+
+
+def next_step_for(end: End, service: str, what: str) -> str:
+    """Say what the reader can do next, with one command where there is one."""
+    status = f"`gitlab-mesh job status --service {service}`"
+    match end.outcome:
+        case Outcome.UNSAFE:
+            return f"Look now: {status}; then end it: `gitlab-mesh job rollback --service {service}`"
+        case Outcome.REJECTED:
+            return "Fix the release and push; the same image is refused without `--again`."
+        case Outcome.INCONCLUSIVE:
+            return "Give it more time (rollout.deadline) or more traffic; `gitlab-mesh judge plan` says how much."
+        case Outcome.NO_DATA:
+            return "See whether the service gets traffic and the metric source sees it, then retry the job."
+        case Outcome.INTERRUPTED:
+            return "Retry the job; it starts again from the first step."
+        case Outcome.FAILED:
+            return f"See {status}, then retry the job."
+        case _:
+            return ""

@@ -1,0 +1,113 @@
+"""``gitlab-mesh job canary``: the composition of one release; decisions are made in the core."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from gitlab_mesh.core.judge.judge import Judge
+from gitlab_mesh.core.record import Record
+from gitlab_mesh.core.report.model import Outcome, Report
+from gitlab_mesh.core.rollout import End, RolloutState
+from gitlab_mesh.driver.actions import Actions
+from gitlab_mesh.driver.executor import Executor
+from gitlab_mesh.driver.ledger import Ledger
+from gitlab_mesh.driver.narrator import Narrator
+from gitlab_mesh.driver.outcome import deployment_status, error_for, next_step_for
+from gitlab_mesh.driver.preflight import preflight
+from gitlab_mesh.driver.rehearsal import rehearse
+from gitlab_mesh.driver.release import Release, plan_release
+from gitlab_mesh.driver.timeline import Timeline
+from gitlab_mesh.driver.watch import Watch
+from gitlab_mesh.driver.workloads import read_workload
+from gitlab_mesh.job import Job, JobOption, JobResult, ServicePorts
+
+__all__ = ["JOB"]
+
+
+def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
+    """Release ``--image`` or ``--manifest`` as a canary.
+
+    Raises:
+        GitlabMeshError: Before anything was touched.
+    """
+    service = ports.service
+    stable = read_workload(ports.cluster, service.namespace, service.stable_workload)
+    release = plan_release(
+        service, stable, image=options.get("image"), manifest=options.get("manifest"), again=bool(options.get("again"))
+    )
+    if options.get("dry_run"):
+        route, warnings = preflight(ports, release)
+        return JobResult(rehearse(ports, release, route, warnings))
+    return _roll_out(ports, release)
+
+
+def _roll_out(ports: ServicePorts, release: Release) -> JobResult:
+    clock, service = ports.clock, ports.service
+    started = clock.monotonic()
+    timeline = Timeline()
+    before, version = ports.store.read()
+    rollout = f"{service.name}-{clock.now():%Y%m%d%H%M%S}-{ports.driver.job or 'local'}"
+    record = _new_record(ports, release, before, rollout)
+    ledger = Ledger(ports, record, version)
+    judge = Judge(service.judge, look_seconds=service.rollout.look_interval, user_metrics=service.metrics.queries)
+    watch = Watch(ports, timeline, started, judge=judge.look)
+    narrator = Narrator(ports, "canary", release.image, timeline, started, rollout)
+    executor = Executor(Actions(ports, ledger, watch, release), ports.signal, narrator.after)
+    state = RolloutState(release.plan, started=started, since=started)
+    narrator.section(state)
+    try:
+        state, end = executor.run(state)
+    finally:
+        narrator.close()
+    return _conclude(ports, narrator, executor, state, end)
+
+
+def _new_record(ports: ServicePorts, release: Release, before: Record | None, rollout: str) -> Record:
+    service, stable = ports.service, release.stable
+    return Record(
+        id=rollout,
+        service=service.name,
+        namespace=service.namespace,
+        fence=before.fence if before else 0,
+        driver=ports.driver,
+        phase="lock",
+        steps=tuple(step.share for step in release.plan.steps),
+        stable=stable.identity if stable else None,
+        last_good=before.last_good if before else None,
+        rejected_digests=before.rejected_digests if before else (),
+    )
+
+
+def _conclude(ports: ServicePorts, narrator: Narrator, executor: Executor, state: RolloutState, end: End) -> JobResult:
+    if executor.error is not None and end.outcome is Outcome.FAILED:
+        end = replace(end, reason=executor.error.what)
+    error = error_for(end, executor.error, service=ports.service.name)
+    report: Report = narrator.report(
+        state,
+        end,
+        exit_code=error.exit_code if error else 0,
+        next_step=next_step_for(end, ports.service.name, narrator.what),
+    )
+    narrator.conclude(report)
+    if ports.environment:
+        problem = ports.deployments.record(ports.environment, deployment_status(end.outcome))
+        if problem:
+            ports.console.line(problem, tone="warn")
+    return JobResult(report, error)
+
+
+JOB = Job(
+    name="canary",
+    summary="Release step by step; evidence decides; a bad release is taken back by itself.",
+    run=run,
+    note=True,
+    package="gitlab_mesh_jobs.canary",
+    options=(
+        JobOption("image", "Image to release, for example registry.example/shop:1.5.0."),
+        JobOption("manifest", "File with the whole Deployment to release instead of an image.", kind="deployment"),
+        JobOption("dry-run", "Print the exact patches and the plan in time; write nothing.", kind="flag"),
+        JobOption("again", "Release it although a verdict rejected it before.", kind="flag"),
+    ),
+)

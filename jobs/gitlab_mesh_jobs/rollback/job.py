@@ -1,0 +1,63 @@
+"""``gitlab-mesh job rollback``: end a rollout from the cluster alone: weight 0 first, then everything else.
+
+It needs the Kubernetes API and the record, never GitLab, never the metric source (S3): counts only shorten the wait
+for the drain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gitlab_mesh.core.report.model import Outcome, Report
+from gitlab_mesh.core.rollout import End
+from gitlab_mesh.driver.recovery import Found, find_rollout, roll_back
+from gitlab_mesh.job import Job, JobOption, JobResult, ServicePorts
+
+__all__ = ["JOB"]
+
+
+def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
+    """Take the service's traffic back to stable, whoever drives; twice-safe."""
+    found = find_rollout(ports)
+    if found is None:
+        return _nothing(ports, "no rollout is recorded that is not finished")
+    if options.get("if_unfinished") and found.record.driver.holder != ports.driver.holder:
+        return _nothing(ports, f"rollout {found.record.id} belongs to {found.record.driver.holder}, not to this job")
+    return roll_back(ports, found, _reason(ports, found, options))
+
+
+def _reason(ports: ServicePorts, found: Found, options: Mapping[str, Any]) -> End:
+    if options.get("reason"):
+        return End(Outcome.ROLLED_BACK, str(options["reason"]))
+    if options.get("if_unfinished"):
+        return End(Outcome.ROLLED_BACK, f"its job ended in phase {found.record.phase} without finishing")
+    return End(Outcome.ROLLED_BACK, f"rolled back on request by {ports.driver.holder}")
+
+
+def _nothing(ports: ServicePorts, why: str) -> JobResult:
+    ports.console.line(f"nothing to do: {why}", tone="good")
+    service = ports.service
+    return JobResult(
+        Report(
+            job="rollback",
+            service=service.name,
+            namespace=service.namespace,
+            outcome=Outcome.PASSED,
+            headline=f"{service.name}: nothing to roll back",
+            reason=why,
+            dotenv={"MESH_SERVICE": service.name, "MESH_OUTCOME": Outcome.PASSED.value, "MESH_PHASE": "done"},
+        )
+    )
+
+
+JOB = Job(
+    name="rollback",
+    summary="Take traffic back to stable, from the cluster alone; twice-safe.",
+    run=run,
+    package="gitlab_mesh_jobs.rollback",
+    options=(
+        JobOption("if-unfinished", "Only end a rollout of this very CI job (for after_script).", kind="flag"),
+        JobOption("reason", "Why, for the record and the note."),
+    ),
+)

@@ -1,0 +1,5 @@
+"""The status job."""
+
+from gitlab_mesh_jobs.status.job import JOB
+
+__all__ = ["JOB"]

@@ -1,0 +1,102 @@
+"""``gitlab-mesh job status``: where a rollout is, who drives it, and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gitlab_mesh.core.record import Record
+from gitlab_mesh.core.report.formatting import format_percent
+from gitlab_mesh.core.report.model import Outcome, Report, TableSection
+from gitlab_mesh.errors import GitlabMeshError
+from gitlab_mesh.job import Job, JobResult, ServicePorts
+from gitlab_mesh.ports import LeaseState
+
+__all__ = ["JOB"]
+
+
+def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
+    """Read record, lease and route; change nothing."""
+    service = ports.service
+    record, _ = ports.store.read()
+    lease = ports.lock.read()
+    live = _live_weight(ports)
+    facts = _facts(record, lease, live)
+    rows = tuple((key, value) for key, value in facts.items())
+    ports.console.table(("", ""), rows)
+    verdicts = tuple((metric, text) for metric, text in (record.last_verdicts if record else {}).items())
+    sections = [TableSection("Status", ("What", "Value"), rows)]
+    if verdicts:
+        ports.console.table(("Metric", "Last verdict"), verdicts)
+        sections.append(TableSection("Last verdicts", ("Metric", "Verdict"), verdicts))
+    step = _next_command(record, lease, service.name)
+    if step:
+        ports.console.line(f"next: {step}")
+    phase = record.phase if record else "none"
+    return JobResult(
+        Report(
+            job="status",
+            service=service.name,
+            namespace=service.namespace,
+            outcome=Outcome.PASSED if record is None or record.finished else Outcome.RUNNING,
+            headline=f"{service.name}: {phase if record and not record.finished else 'no rollout is running'}",
+            next_step=f"`{step}`" if step else "",
+            facts=facts,
+            sections=tuple(sections),
+            dotenv={
+                "MESH_SERVICE": service.name,
+                "MESH_PHASE": phase,
+                "MESH_OUTCOME": record.outcome if record else "none",
+            },
+        )
+    )
+
+
+def _live_weight(ports: ServicePorts) -> str:
+    try:
+        route = ports.router.read()
+    except GitlabMeshError as error:
+        return f"unknown: {error.what}"
+    if route.share is None:
+        return "0 % (the route has no canary)"
+    mixed = "" if route.uniform else " (the moved routes differ; this is the largest)"
+    return f"{format_percent(route.share)}{mixed}"
+
+
+def _facts(record: Record | None, lease: LeaseState | None, live: str) -> dict[str, str]:
+    holder = lease.holder if lease is not None and lease.holder else "nobody"
+    if record is None:
+        return {"rollout": "none was recorded yet", "weight in the route": live, "lease held by": holder}
+    driver = record.driver
+    facts = {
+        "rollout": record.id,
+        "phase": record.phase,
+        "outcome": record.outcome,
+        "weight in the route": live,
+        "weight intended": format_percent(record.weight),
+        "step": f"{record.step + 1} of {len(record.steps)}" if record.steps and not record.finished else "",
+        "driver": f"pipeline {driver.pipeline or '–'}, job {driver.job or '–'}",
+        "job": driver.url,
+        "lease held by": holder,
+        "image": record.canary.image if record.canary else "",
+        "started": record.started,
+        "last written": record.updated,
+        "deadline": record.deadline_text,
+        "reason": record.reason,
+        "last good": record.last_good.image if record.last_good else "",
+    }
+    return {key: value for key, value in facts.items() if value}
+
+
+def _next_command(record: Record | None, lease: LeaseState | None, service: str) -> str:
+    if record is None or record.finished:
+        return f"gitlab-mesh job canary --service {service} --image IMAGE"
+    return f"gitlab-mesh job rollback --service {service}"
+
+
+JOB = Job(
+    name="status",
+    summary="Say where a rollout is, who drives it, and what to type next.",
+    run=run,
+    package="gitlab_mesh_jobs.status",
+)
