@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
-from math import isfinite
 
 from gitlab_mesh.core.report.formatting import format_clock, format_value
 from gitlab_mesh.core.report.markdown import one_line
 from gitlab_mesh.core.report.model import SeriesSection
-from gitlab_mesh.core.report.scale import list_time_ticks, list_value_ticks, thin_out
+from gitlab_mesh.core.report.scale import is_drawable, list_time_ticks, list_value_ticks, thin_out
 
 __all__ = ["NARROW", "WIDE", "ChartSize", "number_class", "render_chart"]
 
@@ -33,7 +32,7 @@ class ChartSize:
 
 
 WIDE = ChartSize("wide", 960, 260, 120, 8)
-NARROW = ChartSize("narrow", 340, 230, 40, 4)
+NARROW = ChartSize("narrow", 320, 230, 40, 4)
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 46, 38
 _PATH_POINTS = 400
@@ -75,12 +74,12 @@ def render_chart(section: SeriesSection, end: float, size: ChartSize, ident: str
     """Draw the chart from 0 to ``end`` seconds (> 0).
 
     Args:
-        section: What to draw; points that are not finite are gaps.
+        section: What to draw; points that cannot be drawn (NaN, infinite) are left out.
         end: Right end of the time axis, shared by all charts of a page.
         size: ``WIDE`` or ``NARROW``.
         ident: Prefix for the ids of title and description, unique on the page.
     """
-    values = [value for series in section.series for _, value in series.points if isfinite(value)]
+    values = [value for series in section.series for _, value in series.points if is_drawable(value)]
     low, high = min([0.0, *values]), max([0.0, *values])
     if section.unit == "percent" and low >= 0 and high <= 100:
         ticks = [0.0, 25.0, 50.0, 75.0, 100.0]
@@ -109,7 +108,7 @@ def _draw_bands(section: SeriesSection, frame: _Frame) -> Iterator[str]:
     for index, band in enumerate(section.bands):
         left, right = frame.x(band.start), frame.x(min(band.end, frame.end))
         width = round(right - left, 1)
-        if width <= 0:
+        if width <= 0 or not is_drawable(band.start, band.end):
             continue
         name = one_line(band.name, 40)
         title = f"{name}, {format_clock(band.start)} to {format_clock(band.end)}"
@@ -126,7 +125,7 @@ def _draw_axes(section: SeriesSection, frame: _Frame) -> Iterator[str]:
     for tick in frame.ticks:
         y = frame.y(tick)
         yield f'<line class="grid" x1="{_LEFT}" x2="{frame.right}" y1="{y}" y2="{y}"/>'
-        label = escape(format_value(tick, section.unit))
+        label = escape(one_line(format_value(tick, section.unit), 12))
         yield f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:g}" text-anchor="end">{label}</text>'
     for tick in list_time_ticks(frame.end, frame.size.ticks):
         x = frame.x(tick)
@@ -141,7 +140,8 @@ def _draw_axes(section: SeriesSection, frame: _Frame) -> Iterator[str]:
 def _draw_marks(section: SeriesSection, frame: _Frame) -> Iterator[str]:
     """A line and a number each; flags that would overlap stand below one another."""
     last_x, level = -100.0, 0
-    for number, mark in sorted(enumerate(section.marks, 1), key=lambda item: item[1].time):
+    marks = [item for item in enumerate(section.marks, 1) if is_drawable(item[1].time)]
+    for number, mark in sorted(marks, key=lambda item: item[1].time):
         x = frame.x(mark.time)
         level = (level + 1) % 4 if x - last_x < 18 else 0
         last_x = x
@@ -170,7 +170,9 @@ def _draw_series(section: SeriesSection, frame: _Frame) -> Iterator[str]:
 
 def _draw_strips(section: SeriesSection, frame: _Frame) -> Iterator[str]:
     """Invisible strips that show a cursor and the values at their time while the pointer is on them."""
-    samples = sorted({time for series in section.series for time, value in series.points if isfinite(value)})
+    samples = sorted({point[0] for series in section.series for point in series.points if is_drawable(*point)})
+    if not samples:
+        return
     samples = samples[:: max(1, -(-len(samples) // frame.size.samples))]
     middles = [(frame.x(one) + frame.x(two)) / 2 for one, two in pairwise(samples)]
     for left, right, time in zip([_LEFT, *middles], [*middles, frame.right], samples, strict=True):
@@ -179,7 +181,7 @@ def _draw_strips(section: SeriesSection, frame: _Frame) -> Iterator[str]:
             value = _value_at(series.points, time, step=section.step)
             if value is None:
                 continue
-            texts.append(f"{one_line(series.name)}: {format_value(value, section.unit)}")
+            texts.append(one_line(f"{series.name}: {format_value(value, section.unit)}", 120))
             dots += (
                 f'<circle class="dot {number_class(section, index)}" cx="{frame.x(time)}" cy="{frame.y(value)}" r="4"/>'
             )
@@ -192,6 +194,6 @@ def _draw_strips(section: SeriesSection, frame: _Frame) -> Iterator[str]:
 
 def _value_at(points: tuple[tuple[float, float], ...], time: float, *, step: bool) -> float | None:
     if step:
-        before = [value for at, value in points if at <= time]
+        before = [value for at, value in points if at <= time and is_drawable(value)]
         return before[-1] if before else None
-    return next((value for at, value in points if at == time and isfinite(value)), None)
+    return next((value for at, value in points if at == time and is_drawable(value)), None)

@@ -90,6 +90,8 @@ def format_duration(seconds: float) -> str:
 
 def format_clock(seconds: float) -> str:
     """Format a time since the start as on a stopwatch: ``0:07``, ``12:05``, ``1:02:05``."""
+    if not isfinite(seconds):
+        return format_number(seconds)
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

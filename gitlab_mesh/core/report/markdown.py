@@ -14,6 +14,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 __all__ = ["clean_text", "code_span", "escape_text", "fence", "link", "one_line", "summary_text", "table", "table_cell"]
 
@@ -80,11 +81,11 @@ def fence(text: str, language: str = "text", limit: int = 4000) -> str:
 
 
 def link(label: str, url: str) -> str:
-    """Link with a safe label; anything but http and https is shown as text."""
+    """Link with a safe label; the label alone for what is not http or https, or is longer than 1,000 characters."""
     address = one_line(url, 2000)
-    if not re.match(r"https?://[^\s]", address, re.IGNORECASE):
-        return escape_text(label)
-    encoded = re.sub(r"[\s<>()\\\"`|\[\]]", lambda match: f"%{ord(match[0]):02X}", address)
+    encoded = re.sub(r"[\s<>()\\\"`|\[\]*_~@]", lambda match: quote(match[0]), address)
+    if not re.match(r"https?://[^\s]", address, re.IGNORECASE) or len(encoded) > 1000:
+        return escape_text(label, 100)
     return f"[{escape_text(label, 100) or 'link'}]({encoded})"
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gitlab_mesh.core.report.formatting import format_count, format_duration
-from gitlab_mesh.core.report.markdown import code_span, escape_text, fence, link, summary_text, table, table_cell
+from gitlab_mesh.core.report.markdown import code_span, escape_text, fence, link, table, table_cell
 from gitlab_mesh.core.report.model import (
     Attempt,
     LinksSection,
@@ -20,12 +20,11 @@ from gitlab_mesh.core.report.model import (
     TableSection,
     TextSection,
 )
-from gitlab_mesh.core.report.weight_chart import find_weights, render_bars, render_mermaid
+from gitlab_mesh.core.report.note_details import MAX_ROWS, render_folds, render_table_section, render_text_section
+from gitlab_mesh.core.report.weight_chart import find_weights, render_bars
 from gitlab_mesh.core.report.wording import (
     OUTCOME_SYMBOL,
     OUTCOME_WORD,
-    TONE_SYMBOL,
-    VERDICT_SYMBOL,
     find_judgements,
     list_verdict_rows,
 )
@@ -35,7 +34,6 @@ __all__ = ["NOTE_LIMIT", "render_note"]
 NOTE_LIMIT = 50_000
 """Characters. GitLab takes 1,000,000; what a person reads, and what a mail holds, is far less."""
 
-_MAX_ROWS = 30
 _MAX_LINKS = 12
 _LEFT_OUT = "_Some details were left out here because the note would be too long; they are in the job's report._"
 
@@ -64,7 +62,7 @@ def render_note(report: Report, history: Sequence[Attempt] = (), *, limit: int =
         *_render_weights(report),
         *(_Block(text, required=True) for text in _render_next_step(report)),
         *_render_sections(report),
-        *_render_folded(report, history),
+        *(_Block(text, folded=True) for text in render_folds(report, history)),
         _Block(_render_foot(report), required=True),
     ]
     return _fit([block for block in blocks if block.text], limit)
@@ -107,11 +105,11 @@ def _render_verdicts(report: Report) -> Iterator[str]:
                 table_cell(row.difference),
                 f"{row.symbol} {row.word}",
             )
-            for row in rows[:_MAX_ROWS]
+            for row in rows[:MAX_ROWS]
         ]
         yield table(("Metric", "Stable", "Canary", "Difference", "Verdict"), cells, "lrrrl")
-        if len(rows) > _MAX_ROWS:
-            yield f"… and {format_count(len(rows) - _MAX_ROWS)} more metrics, in the job's report."
+        if len(rows) > MAX_ROWS:
+            yield f"… and {format_count(len(rows) - MAX_ROWS)} more metrics, in the job's report."
         if judgement.reason and not report.reason:
             yield escape_text(judgement.reason, 1000)
 
@@ -138,7 +136,8 @@ def _render_next_step(report: Report) -> Iterator[str]:
     if after.strip(" .") == "":
         yield f"**Next:** {escape_text(before.rstrip() or 'run')}"
     else:
-        yield f"**Next:** {escape_text(before)} {code_span(command)} {escape_text(after.lstrip())}".rstrip()
+        gap = "" if after.startswith((",", ".", ";", ":", ")")) else " "
+        yield f"**Next:** {escape_text(before)} {code_span(command)}{gap}{escape_text(after)}"
     yield fence(command.strip(), "shell", 1000)
 
 
@@ -147,96 +146,16 @@ def _render_sections(report: Report) -> Iterator[_Block]:
     for section in report.sections:
         match section:
             case TableSection(folded=False):
-                yield _Block(f"**{escape_text(section.title, 100)}**\n\n{_render_table(section)}")
+                yield _Block(_titled(section.title, render_table_section(section)))
             case TextSection(folded=False):
-                yield _Block(f"**{escape_text(section.title, 100)}**\n\n{_render_text(section)}")
+                yield _Block(_titled(section.title, render_text_section(section)))
             case _:
                 pass
 
 
-def _render_folded(report: Report, history: Sequence[Attempt]) -> Iterator[_Block]:
-    found = find_weights(report)
-    pieces = [*_list_facts(report), *_list_reasons(report)]
-    if found and (mermaid := render_mermaid(*found)):
-        pieces.append(f"```mermaid\n{mermaid}\n```")
-    if pieces:
-        yield _fold("Details", "\n\n".join(pieces))
-    for section in report.sections:
-        match section:
-            case TableSection(folded=True):
-                yield _fold(section.title, _render_table(section))
-            case TextSection(folded=True):
-                yield _fold(section.title, _render_text(section))
-            case _:
-                pass
-    if history:
-        lines = [
-            f"- {OUTCOME_SYMBOL[attempt.outcome]} {escape_text(attempt.headline, 300)}"
-            f"{' (' + escape_text(attempt.started, 40) + ')' if attempt.started else ''}"
-            f"{' ' + link('job', attempt.url) if attempt.url else ''}"
-            for attempt in history[:_MAX_ROWS]
-        ]
-        if len(history) > _MAX_ROWS:
-            lines.append(f"- … and {format_count(len(history) - _MAX_ROWS)} more")
-        yield _fold(f"Former attempts ({format_count(len(history))})", "\n".join(lines))
-
-
-def _fold(title: str, text: str) -> _Block:
-    """GitLab renders Markdown inside ``<details>`` only between blank lines."""
-    return _Block(f"<details><summary>{summary_text(title)}</summary>\n\n{text}\n\n</details>", folded=True)
-
-
-def _list_facts(report: Report) -> Iterator[str]:
-    facts = [
-        f"- {escape_text(name, 60)}: {code_span(value, 300) or '–'}"
-        for name, value in list(report.facts.items())[:_MAX_ROWS]
-    ]
-    if facts:
-        yield "\n".join(facts)
-
-
-def _list_reasons(report: Report) -> Iterator[str]:
-    """Why each metric got its verdict, and the interval of the difference that may be trusted at any time."""
-    for judgement in find_judgements(report):
-        lines = [
-            f"- {VERDICT_SYMBOL[row.verdict.kind]} {escape_text(row.metric, 120)}: "
-            f"{escape_text(row.verdict.reason, 400).rstrip('.') or row.word}."
-            + (f" Difference between {escape_text(row.interval)}." if row.verdict.low is not None else "")
-            for row in list(list_verdict_rows(judgement))[:_MAX_ROWS]
-        ]
-        for name, gate in (("raise the weight", judgement.raise_gate), ("promote", judgement.promote_gate)):
-            if not gate.open and gate.reason and not judgement.rejected:
-                lines.append(f"- Missing to {name}: {escape_text(gate.reason, 400)}")
-        if judgement.forecast:
-            wait = judgement.forecast.seconds
-            lines.append(
-                f"- About {format_count(judgement.forecast.requests)} more canary requests are needed"
-                + (f", {format_duration(wait)} at this traffic." if wait is not None else ".")
-            )
-        if lines:
-            yield "\n".join(lines)
-
-
-def _render_table(section: TableSection) -> str:
-    tones = section.tones or ()
-    rows = []
-    for index, row in enumerate(section.rows[:_MAX_ROWS]):
-        symbol = TONE_SYMBOL[tones[index]] if index < len(tones) else ""
-        cells = [table_cell(cell) for cell in (*row, *[""] * len(section.columns))[: len(section.columns)]]
-        if symbol and cells:
-            cells[0] = f"{symbol} {cells[0]}"
-        rows.append(cells)
-    text = table([table_cell(column) for column in section.columns], rows)
-    if len(section.rows) > _MAX_ROWS:
-        text += f"\n\n… and {format_count(len(section.rows) - _MAX_ROWS)} more rows, in the job's report."
-    return text
-
-
-def _render_text(section: TextSection) -> str:
-    if section.preformatted:
-        return fence(section.text)
-    paragraphs = re.split(r"\n\s*\n", section.text.strip())
-    return "\n\n".join(escape_text(paragraph, 2000) for paragraph in paragraphs[:_MAX_ROWS])
+def _titled(title: str, text: str) -> str:
+    name = escape_text(title, 100)
+    return f"**{name}**\n\n{text}" if name else text
 
 
 def _render_foot(report: Report) -> str:

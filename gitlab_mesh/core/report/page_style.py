@@ -101,7 +101,7 @@ figcaption h3 { font-size: .9375rem; margin: 0; }
 .other2 { --line: var(--warn); } .other3 { --line: var(--neutral); }
 .chart .mark line { stroke: var(--tone); stroke-width: 1; opacity: .55; }
 .chart .mark circle { fill: var(--card); stroke: var(--tone); stroke-width: 1.25; }
-.chart .mark text { font-size: 10px; font-weight: 600; fill: var(--tone); }
+.chart .mark text { font-size: 10.5px; font-weight: 600; fill: var(--tone); }
 .chart .strip rect { fill: transparent; }
 .chart .strip line, .chart .strip circle { opacity: 0; pointer-events: none; }
 .chart .strip line { stroke: var(--soft); }

@@ -32,10 +32,11 @@ def render_dotenv(report: Report) -> str:
     lines: list[str] = []
     size = 0
     for name, value in variables.items():
+        if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+            continue
         text = re.sub(r"\s+", "_", clean_text(value).strip())
         line = f"{name}={text}\n"
-        fits = size + len(line.encode()) <= MAX_BYTES and len(lines) < MAX_VARIABLES
-        if re.fullmatch(r"[A-Za-z0-9_]+", name) and fits:
+        if size + len(line.encode()) <= MAX_BYTES and len(lines) < MAX_VARIABLES:
             lines.append(line)
             size += len(line.encode())
     return "".join(lines)

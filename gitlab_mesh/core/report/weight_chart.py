@@ -10,6 +10,7 @@ from __future__ import annotations
 from gitlab_mesh.core.report.formatting import format_clock, format_number
 from gitlab_mesh.core.report.markdown import one_line
 from gitlab_mesh.core.report.model import Report, Series, SeriesSection, Tone
+from gitlab_mesh.core.report.scale import is_drawable
 
 __all__ = ["MERMAID_LIMIT", "find_weights", "render_bars", "render_mermaid"]
 
@@ -26,7 +27,7 @@ def find_weights(report: Report) -> tuple[SeriesSection, Series] | None:
     for section in report.sections:
         if isinstance(section, SeriesSection) and section.step:
             for series in section.series:
-                if series.points and series.side != "stable":
+                if series.side != "stable" and any(is_drawable(*point) for point in series.points):
                     return section, series
     return None
 
@@ -55,7 +56,8 @@ def render_bars(section: SeriesSection, series: Series) -> str:
 def render_mermaid(section: SeriesSection, series: Series) -> str:
     """Render a Mermaid ``xychart-beta`` of at most ``MERMAID_LIMIT`` characters, or "" where there is no course."""
     changes = _list_changes(section, series)
-    end = max([series.points[-1][0], *(band.end for band in section.bands)])
+    times = [*(time for time, _ in series.points), *(band.end for band in section.bands)]
+    end = max(time for time in times if is_drawable(time))
     start = changes[0][0]
     if len(changes) < 2 or end <= start:
         return ""
@@ -81,7 +83,7 @@ def _list_changes(section: SeriesSection, series: Series) -> list[tuple[float, f
     """Points where the value changes, in percent, by time; the last of one moment wins."""
     factor = 100.0 if section.unit == "ratio" else 1.0
     changes: list[tuple[float, float]] = []
-    for time, value in sorted(series.points, key=lambda point: point[0]):
+    for time, value in sorted((point for point in series.points if is_drawable(*point)), key=lambda point: point[0]):
         percent = min(100.0, max(0.0, value * factor))
         if changes and changes[-1][0] == time:
             changes.pop()
