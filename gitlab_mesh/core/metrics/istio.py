@@ -99,7 +99,7 @@ def read_istio(samples: Iterable[Sample], *, reporter: str, targets: Sequence[Si
         if target is None:
             continue
         names.add(sample.name)
-        identity = (name, frozenset(labels.items()))
+        identity = (sample.name, frozenset(labels.items()))
         if identity in known:
             raise ExpositionError(f"{_where(sample)} the same series comes twice")
         known.add(identity)

@@ -55,7 +55,7 @@ class MeterState:
         readings: Last reading by counter.
         listed: Pods that the cluster listed at any look of this rollout.
         moved: Counters with a new sample since the last increments were handed out.
-        pending: Increments that wait for the other side.
+        pending: Increments that wait for the other side; a side that has not moved is absent.
         gap_seconds: Usual time between two samples of a counter; 0 while unknown.
         covered_seconds: Moment of the source's clock up to which increments were handed out; None: none yet.
         bounds: Bucket bounds of this rollout; the first histogram sets them.
@@ -234,23 +234,25 @@ def _count(
     for sample in samples:
         counter = (sample.side, sample.pod)
         last = readings.get(counter)
-        if sample.time_seconds < (state.since_seconds or -math.inf):
+        if state.since_seconds is not None and sample.time_seconds < state.since_seconds:
             continue
         if last is not None and sample.time_seconds <= last.time_seconds:
             continue
         readings[counter] = Reading(sample.time_seconds, sample.counts)
         if last is not None:
             gaps.append(sample.time_seconds - last.time_seconds)
-        if not counting or (last is None and counter not in new):
+        if not counting:
             continue
         moved.add(counter)
+        if last is None and counter not in new:
+            continue
         added = increment(last.counts if last else EMPTY, sample.counts)
         if added is None:
             problems.append(
                 f"pod {sample.pod} ({sample.side}): some of its counters fell while others rose; this interval does "
                 "not count"
             )
-            continue
+            added = EMPTY
         if faults:
             added = replace(added, latency=None)
         pending[sample.side] = merge(pending.get(sample.side, EMPTY), added)
@@ -269,7 +271,7 @@ def _find_frontier(readings: Mapping[Counter, Reading]) -> float:
 
 
 def _hand_out(state: MeterState, now: float) -> tuple[MeterState, Increments]:
-    if {side for side, _ in state.moved} != set(Side):
+    if state.pending.keys() != set(Side):
         return state, Increments()
     for counter in state.readings.keys() - state.moved:
         if now - state.readings[counter].time_seconds <= _PATIENCE * state.gap_seconds:
