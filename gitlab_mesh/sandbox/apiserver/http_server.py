@@ -1,11 +1,15 @@
-"""HTTP around the API server: loopback only, HTTP/1.1 keep-alive, watches as chunks, and faults for tests."""
+"""HTTP(S) around the API server: loopback only, HTTP/1.1 keep-alive, watches as chunks, and faults for tests."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import select
 import socket
+import ssl
+import struct
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +18,8 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from gitlab_mesh.sandbox.apiserver.certificate import Certificate
+from gitlab_mesh.sandbox.apiserver.kubeconfig import render_kubeconfig
 from gitlab_mesh.sandbox.apiserver.messages import Request, Response, status_response
 from gitlab_mesh.sandbox.apiserver.server import ApiServer
 from gitlab_mesh.sandbox.apiserver.status import StatusError
@@ -45,12 +51,21 @@ class Fault:
 class HttpServer:
     """Serves an ``ApiServer`` on a port of the system's choice; can be stopped and started on the same port.
 
+    Args:
+        api: Answers.
+        certificate: Makes it HTTPS, which kubectl needs to send a token; None: plain HTTP.
+        host: Loopback.
+        port: 0: chosen by the system at the first start, kept from then on.
+
     Attributes:
         fault: Asked for each request; the answer is done to it. None: no faults.
     """
 
-    def __init__(self, api: ApiServer, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, api: ApiServer, *, certificate: Certificate | None = None, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self.api = api
+        self.certificate = certificate
         self.fault: Callable[[Request], Fault | None] | None = None
         self._address = (host, port)
         self._server: _Server | None = None
@@ -58,8 +73,13 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """``http://127.0.0.1:PORT``; the port is known from the first start on."""
-        return f"http://{self._address[0]}:{self._address[1]}"
+        """``https://127.0.0.1:PORT``; the port is known from the first start on."""
+        return f"{'https' if self.certificate else 'http'}://{self._address[0]}:{self._address[1]}"
+
+    def render_kubeconfig(self, token: str, *, namespace: str = "default") -> str:
+        """Return a kubeconfig for the holder of this token; only once the port is known."""
+        authority = self.certificate.certificate_pem if self.certificate else ""
+        return render_kubeconfig(self.url, token, authority_pem=authority, namespace=namespace)
 
     def start(self) -> HttpServer:
         """Begin to serve. Raises OSError if the port is taken."""
@@ -103,6 +123,7 @@ class _Server(ThreadingHTTPServer):
         self.stopping = threading.Event()
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self._tls = _tls_context(owner.certificate) if owner.certificate else None
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
@@ -110,6 +131,13 @@ class _Server(ThreadingHTTPServer):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        if self._tls is not None:
+            # the handshake comes with the first read, in the connection's own thread
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def add(self, connection: socket.socket) -> None:
         with self._lock:
@@ -200,8 +228,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Close with a TCP reset instead of an orderly end."""
         self.close_connection = True
         with contextlib.suppress(OSError):
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-            self.connection.close()
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            os.close(self.connection.detach())  # close() would wait for the handler's own files on it
 
     def _send(self, response: Response) -> None:
         headers = dict(response.headers)
@@ -240,6 +268,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
     def _is_gone(self) -> bool:
-        """Tell whether the client has closed the connection."""
+        """Tell whether the client has closed the connection: it has nothing else to say during a watch."""
         readable, _, _ = select.select([self.connection], [], [], 0)
-        return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
+        return bool(readable)
+
+
+def _tls_context(certificate: Certificate) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.num_tickets = 0  # no resumption on loopback, and no data on the wire that nobody asked for
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:  # the ssl module reads files only
+        file.write(certificate.certificate_pem + certificate.key_pem)
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context

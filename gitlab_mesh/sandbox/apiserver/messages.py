@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitlab_mesh.sandbox.apiserver.status import StatusError, bad_request
+from gitlab_mesh.sandbox.apiserver.status import StatusError
 
 __all__ = ["Request", "Response", "clone", "status_response"]
 
@@ -34,13 +34,6 @@ class Request:
     def content_type(self) -> str:
         """Media type of the body without parameters."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-    def json(self) -> Any:
-        """Return the body as JSON. Raises StatusError 400."""
-        try:
-            return json.loads(self.body)
-        except ValueError as error:
-            raise bad_request(f"the body of the request is no JSON: {error}") from error
 
 
 @dataclass(slots=True)

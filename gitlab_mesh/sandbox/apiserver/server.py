@@ -12,6 +12,7 @@ from gitlab_mesh.sandbox.apiserver.deletion import Deleter, parse_delete_options
 from gitlab_mesh.sandbox.apiserver.discovery import answer_discovery, openapi_v2_protobuf
 from gitlab_mesh.sandbox.apiserver.messages import Request, Response, status_response
 from gitlab_mesh.sandbox.apiserver.pods import PodLogs, PodProxyCall, answer_log, answer_proxy
+from gitlab_mesh.sandbox.apiserver.protobuf import MEDIA_TYPE, decode_protobuf
 from gitlab_mesh.sandbox.apiserver.reads import Lister, watch_changes
 from gitlab_mesh.sandbox.apiserver.resources import Resource, resource_of_kind
 from gitlab_mesh.sandbox.apiserver.scale import patch_scale, read_scale, update_scale
@@ -142,7 +143,7 @@ class ApiServer:
         if request.method != "POST":
             raise method_not_allowed(f"{request.method} {target.resource.plural}")
         answer = review_access if target.resource.kind == "SelfSubjectAccessReview" else review_rules
-        return Response(201, answer(user, request.json()))
+        return Response(201, answer(user, _read_body(request)))
 
     def _verb(self, target: Target, request: Request) -> str:
         if request.method in ("GET", "HEAD"):
@@ -256,8 +257,8 @@ def _read_body(request: Request) -> Any:
             return yaml.safe_load(request.body)
         except yaml.YAMLError as error:
             raise bad_request(f"the body of the request is no YAML: {error}") from error
-    if request.content_type == "application/vnd.kubernetes.protobuf":
-        raise StatusError(415, "UnsupportedMediaType", "this server reads JSON and YAML, no protobuf")
+    if request.content_type == MEDIA_TYPE:
+        return decode_protobuf(request.body)
     try:
         return json.loads(request.body)
     except ValueError as error:
