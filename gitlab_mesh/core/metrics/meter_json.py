@@ -21,6 +21,7 @@ def dump_meter(state: MeterState) -> dict[str, Any]:
         "gap": state.gap_seconds,
         "bounds": None if state.bounds is None else [None if math.isinf(b) else b for b in state.bounds],
         "listed": [[side.value, pod] for side, pod in sorted(state.listed)],
+        "newborn": [[side.value, pod] for side, pod in sorted(state.newborn)],
         "moved": [[side.value, pod] for side, pod in sorted(state.moved)],
         "pending": {side.value: _dump_counts(counts) for side, counts in sorted(state.pending.items())},
         "readings": [
@@ -46,6 +47,7 @@ def load_meter(raw: Mapping[str, Any]) -> MeterState:
                 for side, pod, time, *counts in raw["readings"]
             },
             frozenset((Side(side), str(pod)) for side, pod in raw["listed"]),
+            frozenset((Side(side), str(pod)) for side, pod in raw["newborn"]),
             frozenset((Side(side), str(pod)) for side, pod in raw["moved"]),
             {Side(side): _load_counts(counts, layout) for side, counts in raw["pending"].items()},
             float(raw["gap"]),

@@ -8,7 +8,7 @@ Rules, by counter (one pod, one side):
 
 * The first reading after a ``mark`` is only a baseline, and only a sample taken at or after the snapshot that follows
   the mark can be one: a scrape from before the weight change is not evidence about the time after it.
-* A pod that the cluster lists for the first time after the first look began at 0; any other is a baseline first.
+* A pod that the cluster lists for the first time while the window is open began at 0; any other is a baseline first.
 * A sample not newer than the last one (repeated, late, out of order) is passed over.
 * A total that fell is a restart: the new value counts (``arithmetic.increment``).
 * A counter without a sample for ``max_age_seconds`` is forgotten, and named. While one side has none at all, nothing
@@ -54,6 +54,7 @@ class MeterState:
         since_seconds: Samples before this moment of the source's clock are not used; None: the next snapshot says.
         readings: Last reading by counter.
         listed: Pods that the cluster listed at any look of this rollout.
+        newborn: Those that it listed first while this window was open, and that have not been read yet.
         moved: Counters with a new sample since the last increments were handed out.
         pending: Increments that wait for the other side; a side that has not moved is absent.
         gap_seconds: Usual time between two samples of a counter; 0 while unknown.
@@ -64,6 +65,7 @@ class MeterState:
     since_seconds: float | None = None
     readings: Mapping[Counter, Reading] = field(default_factory=dict)
     listed: frozenset[Counter] = frozenset()
+    newborn: frozenset[Counter] = frozenset()
     moved: frozenset[Counter] = frozenset()
     pending: Mapping[Side, Counts] = field(default_factory=dict)
     gap_seconds: float = 0.0
@@ -98,7 +100,7 @@ def mark(state: MeterState) -> MeterState:
     Call it when the new weight is in force, before the next reading: that snapshot's moment begins the window.
     Increments that wait are dropped: they were served under the old weight.
     """
-    return replace(state, since_seconds=None, readings={}, moved=frozenset(), pending={}, covered_seconds=None)
+    return MeterState(listed=state.listed, gap_seconds=state.gap_seconds, bounds=state.bounds)
 
 
 def advance(
@@ -120,17 +122,18 @@ def advance(
     samples = _select_sound(snapshot.samples, problems)
     now = _find_now(snapshot, samples)
     user = _select_user(snapshot.user, now, max_age_seconds, problems)
-    new = frozenset((target.side, pod) for target in targets for pod in target.pods) - state.listed
-    state = replace(state, listed=state.listed | new)
+    listed = frozenset((target.side, pod) for target in targets for pod in target.pods)
+    newborn = frozenset() if state.since_seconds is None else state.newborn | (listed - state.listed)
+    state = replace(state, listed=state.listed | listed, newborn=newborn)
     if now is None:
         return state, Increments(user=user, problems=tuple(problems))
     if state.since_seconds is None:
         since = min([sample.time_seconds for sample in samples] if snapshot.time_seconds is None else [now])
-        state, new = replace(state, since_seconds=since), frozenset()
+        state = replace(state, since_seconds=since)
     samples = _select_fresh(samples, now, max_age_seconds, problems)
     samples, bounds, faults = _check_layouts(samples, state.bounds)
     state = replace(_forget_stale(state, now, max_age_seconds, problems), bounds=bounds)
-    state = _count(state, samples, new, faults, problems)
+    state = _count(state, samples, faults, problems)
     state, increments = _hand_out(state, now)
     if faults:
         increments = replace(
@@ -222,7 +225,6 @@ def _forget_stale(state: MeterState, now: float, max_age_seconds: float, problem
 def _count(
     state: MeterState,
     samples: Sequence[PodSample],
-    new: frozenset[Counter],
     faults: Mapping[str, str],
     problems: list[str],
 ) -> MeterState:
@@ -244,7 +246,7 @@ def _count(
         if not counting:
             continue
         moved.add(counter)
-        if last is None and counter not in new:
+        if last is None and counter not in state.newborn:
             continue
         added = increment(last.counts if last else EMPTY, sample.counts)
         if added is None:
@@ -259,7 +261,14 @@ def _count(
     if not counting and {side for side, _ in readings} >= set(Side):
         state = replace(state, covered_seconds=_find_frontier(readings))
     gap = min(gaps, default=state.gap_seconds)
-    return replace(state, readings=readings, pending=pending, moved=frozenset(moved), gap_seconds=gap)
+    return replace(
+        state,
+        readings=readings,
+        newborn=state.newborn - readings.keys() if counting else frozenset(),
+        pending=pending,
+        moved=frozenset(moved),
+        gap_seconds=gap,
+    )
 
 
 def _find_frontier(readings: Mapping[Counter, Reading]) -> float:

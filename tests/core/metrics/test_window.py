@@ -104,6 +104,23 @@ def test_a_pod_that_was_not_ready_at_the_mark_is_not_new() -> None:
     assert increments.stable.requests == 1
 
 
+def test_a_new_pod_that_cannot_be_read_at_first_still_began_at_zero() -> None:
+    meter = Meter()
+    meter.read(sample("s", S, 0, 0), sample("c", C, 0, 0), of=targets(("s",), ("c",)))
+    both = targets(("s",), ("c", "starting"))
+    meter.read(sample("s", S, 5, 0), sample("c", C, 5, 0), of=both)
+    increments = meter.read(sample("s", S, 10, 0), sample("c", C, 10, 0), sample("starting", C, 10, 3), of=both)
+    assert increments.canary.requests == 3
+    meter.read(sample("s", S, 15, 0), sample("c", C, 15, 0), of=targets(("s",), ("c", "starting", "third")))
+    meter.mark()  # what the third served before the weight changed is no evidence
+    both = targets(("s",), ("c", "starting", "third"))
+    meter.read(sample("s", S, 20, 0), sample("c", C, 20, 0), sample("starting", C, 20, 3), of=both)
+    increments = meter.read(
+        sample("s", S, 25, 0), sample("c", C, 25, 0), sample("starting", C, 25, 3), sample("third", C, 25, 50), of=both
+    )
+    assert increments.canary.requests == 0
+
+
 def test_a_restart_counts_what_the_new_process_served() -> None:
     meter = Meter()
     meter.read(sample("s", S, 0, 100), sample("c", C, 0, 100))

@@ -100,11 +100,13 @@ def test_no_series_ever_yields_more_than_was_served(seed: int, steps: int) -> No
         samples = [sample for sample in world.scrape() if rng.random() < 0.8]
         samples += [rng.choice(world.history) for _ in range(rng.randint(0, 3))]  # late, repeated, out of order
         rng.shuffle(samples)
-        if rng.random() < 0.1:
+        if rng.random() < 0.1:  # the weight changes now: from here on only what is served later counts
             state = mark(state)
+            totals = dict.fromkeys(Side, EMPTY)
+            world.served = dict.fromkeys(Side, EMPTY)
         if rng.random() < 0.3:
             state = load_meter(dump_meter(state))
-        clock = world.time if rng.random() < 0.7 else None
+        clock = world.time if state.since_seconds is None or rng.random() < 0.7 else None
         state, increments = advance(
             state, Snapshot(tuple(samples), time_seconds=clock), max_age_seconds=MAX_AGE, targets=world.targets()
         )
