@@ -13,7 +13,16 @@ from typing import Any
 
 from gitlab_mesh.config.shape import Many, Shape, ValueKind, fields_of, shorthand_of
 
-__all__ = ["DURATION_PATTERN", "LABEL_PATTERN", "NAME_PATTERN", "PERCENT_PATTERN", "parse_scalar", "render_value"]
+__all__ = [
+    "DURATION_PATTERN",
+    "LABEL_PATTERN",
+    "NAME_PATTERN",
+    "PERCENT_PATTERN",
+    "parse_scalar",
+    "render_number",
+    "render_one",
+    "render_value",
+]
 
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
 PERCENT_PATTERN = r"^[0-9]+(\.[0-9]+)?%$"
@@ -189,13 +198,14 @@ def render_value(shape: Shape, value: Any) -> str:
     if value is None:
         return "-"
     if shape.many is Many.LIST:
-        return ", ".join(_render_one(shape, item) for item in value) or "(none)"
+        return ", ".join(render_one(shape, item) for item in value) or "(none)"
     if shape.many is Many.MAP:
-        return ", ".join(f"{key}: {_render_one(shape, item)}" for key, item in value.items()) or "(none)"
-    return _render_one(shape, value)
+        return ", ".join(f"{key}: {render_one(shape, item)}" for key, item in value.items()) or "(none)"
+    return render_one(shape, value)
 
 
-def _render_one(shape: Shape, value: Any) -> str:
+def render_one(shape: Shape, value: Any) -> str:
+    """Render one item of a setting."""
     if shape.model is not None:
         return _render_object(shape.model, value)
     if isinstance(value, bool):
@@ -216,4 +226,6 @@ def _render_object(model: type[Any], value: Any) -> str:
     short = shorthand_of(model)
     if short is not None and set(said) == {short.key}:
         return render_value(*said[short.key])
-    return "{" + ", ".join(f"{key}: {render_value(*found)}" for key, found in said.items()) + "}"
+    shown = {key: (inner.many, render_value(inner, one)) for key, (inner, one) in said.items()}
+    brackets = {Many.ONE: ("", ""), Many.LIST: ("[", "]"), Many.MAP: ("{", "}")}
+    return "{" + ", ".join(f"{key}: {text.join(brackets[many])}" for key, (many, text) in shown.items()) + "}"
