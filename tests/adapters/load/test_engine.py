@@ -40,7 +40,7 @@ def drive(answer: Answer, **plan: object) -> tuple[LoadResult, int]:
         server = await asyncio.start_server(handle, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         values: dict[str, object] = {"rate": 200, "duration_seconds": 0.3, "timeout_seconds": 2.0}
-        result = await LoadEngine(LoadPlan(url=url, **values | plan)).run()  # type: ignore[arg-type]
+        result = await LoadEngine(LoadPlan(url=url, **values | plan)).run()
         server.close()
         await server.wait_closed()
         return result, next(connections)
@@ -197,7 +197,7 @@ def test_a_busy_generator_says_that_it_was_late() -> None:
 def test_a_plan_without_bounds_does_not_exist(change: dict[str, object], text: str) -> None:
     values: dict[str, object] = {"url": "http://127.0.0.1/", "rate": 1, "duration_seconds": 1}
     with pytest.raises(UsageError, match=text):
-        LoadPlan(**values | change)  # type: ignore[arg-type]
+        LoadPlan(**values | change)
 
 
 def test_a_listed_host_may_be_loaded_and_the_request_is_exact() -> None:
