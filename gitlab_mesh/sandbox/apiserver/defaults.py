@@ -12,7 +12,7 @@ __all__ = ["set_defaults"]
 
 
 def set_defaults(resource: Resource, body: dict[str, Any], live: Mapping[str, Any] | None, *, number: int) -> None:
-    """Fill ``body`` in place.
+    """Fill ``body``, whose types are right, in place.
 
     Args:
         resource: Kind of the object.
@@ -94,9 +94,7 @@ def _service(spec: dict[str, Any], old: Mapping[str, Any], number: int) -> None:
 def _secret(body: dict[str, Any]) -> None:
     _default(body, "type", "Opaque")
     plain = body.pop("stringData", None)
-    if isinstance(plain, dict) and all(isinstance(value, str) for value in plain.values()):
+    if plain:
         data = dict(body.get("data") or {})
         data.update({key: base64.b64encode(value.encode()).decode() for key, value in plain.items()})
         body["data"] = data
-    elif plain is not None:
-        body["stringData"] = plain  # wrong type: validation says so

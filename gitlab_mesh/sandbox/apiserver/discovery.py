@@ -1,9 +1,8 @@
-"""Discovery: which groups, versions and kinds there are, and the OpenAPI that kubectl asks for.
+"""Discovery: which groups, versions and kinds there are, and the OpenAPI (v3) that kubectl asks for.
 
-kubectl validates by a schema if the server publishes one and lets the server validate if the server's OpenAPI says
-that writes take ``fieldValidation``. This server publishes the second (v3) and no schemas, so what is valid is
-decided by the server alone. kubectl before 1.27 reads v2 as protobuf only; a document without schemas makes it
-skip its own validation.
+kubectl validates by a schema if the server publishes one, and lets the server validate if the server's OpenAPI says
+that writes take ``fieldValidation``. This server publishes the second and no schemas, so what is valid is decided by
+the server alone. ``openapi_v2`` has the older form.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any
 
 from gitlab_mesh.sandbox.apiserver.resources import RESOURCES, Resource
 
-__all__ = ["VERSION", "answer_discovery", "openapi_v2_protobuf"]
+__all__ = ["VERSION", "answer_discovery", "served_resources"]
 
 VERSION = {
     "major": "1",
@@ -29,8 +28,8 @@ VERSION = {
 _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 
 
-def _served() -> dict[str, dict[str, list[Resource]]]:
-    """Return resources by group and version, preferred version first."""
+def served_resources() -> dict[str, dict[str, list[Resource]]]:
+    """Return what is served by group and version, preferred version first."""
     served: dict[str, dict[str, list[Resource]]] = {}
     for resource in RESOURCES:
         for version in resource.versions:
@@ -43,7 +42,7 @@ def _served() -> dict[str, dict[str, list[Resource]]]:
 def answer_discovery(path: str) -> dict[str, Any] | None:
     """Return the answer for a discovery path, None if it is none."""
     parts = path.strip("/").split("/")
-    served = _served()
+    served = served_resources()
     if parts == ["version"]:
         return VERSION
     if parts == ["api"]:
@@ -135,16 +134,3 @@ def _patch_operation(resource: Resource, group: str, version: str) -> dict[str, 
         "x-kubernetes-action": "patch",
         "x-kubernetes-group-version-kind": {"group": group, "kind": resource.kind, "version": version},
     }
-
-
-def openapi_v2_protobuf() -> bytes:
-    """Return ``openapi.v2.Document{swagger: "2.0", info: {title, version}}`` in protobuf.
-
-    Field numbers: gnostic's ``OpenAPIv2.proto``.
-    """
-
-    def text(field: int, value: bytes) -> bytes:
-        return bytes((field << 3 | 2, len(value))) + value
-
-    info = text(1, b"gitlab-mesh sandbox") + text(2, str(VERSION["gitVersion"]).encode())
-    return text(1, b"2.0") + text(2, info)

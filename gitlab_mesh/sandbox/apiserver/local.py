@@ -13,8 +13,8 @@ from gitlab_mesh.errors import ObjectMissingError
 from gitlab_mesh.ports import Object
 from gitlab_mesh.sandbox.apiserver.access import User
 from gitlab_mesh.sandbox.apiserver.messages import Request, Response, clone
+from gitlab_mesh.sandbox.apiserver.patches import APPLY, JSON_PATCH, MERGE_PATCH
 from gitlab_mesh.sandbox.apiserver.server import ApiServer
-from gitlab_mesh.sandbox.apiserver.writes import APPLY, JSON_PATCH, MERGE_PATCH
 
 __all__ = ["LocalClient"]
 

@@ -8,9 +8,43 @@ from typing import Any
 
 from gitlab_mesh.sandbox.apiserver.lists import SET, list_keys, patch_merge_key
 from gitlab_mesh.sandbox.apiserver.resources import Resource
-from gitlab_mesh.sandbox.apiserver.status import bad_request, json_patch_refused
+from gitlab_mesh.sandbox.apiserver.status import bad_request, json_patch_refused, unsupported_media_type
 
-__all__ = ["json_patch", "merge_patch", "strategic_merge_patch"]
+__all__ = [
+    "APPLY",
+    "JSON_PATCH",
+    "MERGE_PATCH",
+    "STRATEGIC_MERGE_PATCH",
+    "apply_patch",
+    "json_patch",
+    "merge_patch",
+    "strategic_merge_patch",
+]
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+
+
+def apply_patch(resource: Resource, content_type: str, live: dict[str, Any], body: Any) -> Any:
+    """Return ``live`` (ours to change) with a merge, JSON or strategic merge patch on it.
+
+    Raises:
+        StatusError: 400 for a body that is no such patch, 415 for a patch that the kind does not have, 422.
+    """
+    if content_type == JSON_PATCH:
+        return json_patch(live, body)
+    accepted = [JSON_PATCH, MERGE_PATCH, APPLY]
+    if not resource.custom:
+        accepted.insert(2, STRATEGIC_MERGE_PATCH)
+    if content_type not in accepted:
+        raise unsupported_media_type(content_type, accepted)
+    if not isinstance(body, Mapping):
+        raise bad_request("json: cannot unmarshal the body into Go value of type map[string]interface {}")
+    if content_type == MERGE_PATCH:
+        return merge_patch(live, body)
+    return strategic_merge_patch(resource, live, body)
 
 
 def merge_patch(live: Any, patch: Any) -> Any:

@@ -6,11 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from gitlab_mesh.sandbox.apiserver.messages import clone
-from gitlab_mesh.sandbox.apiserver.patches import json_patch, merge_patch
+from gitlab_mesh.sandbox.apiserver.options import WriteOptions
+from gitlab_mesh.sandbox.apiserver.patches import (
+    JSON_PATCH,
+    MERGE_PATCH,
+    STRATEGIC_MERGE_PATCH,
+    json_patch,
+    merge_patch,
+)
 from gitlab_mesh.sandbox.apiserver.status import bad_request, invalid, missing, unsupported_media_type
 from gitlab_mesh.sandbox.apiserver.store import ObjectStore
 from gitlab_mesh.sandbox.apiserver.targets import Target
-from gitlab_mesh.sandbox.apiserver.writes import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, WriteOptions, Writer
+from gitlab_mesh.sandbox.apiserver.writes import Writer
 
 __all__ = ["patch_scale", "read_scale", "update_scale"]
 

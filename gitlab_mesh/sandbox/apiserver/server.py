@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from gitlab_mesh.sandbox.apiserver.access import Attributes, User, allows, check_access, review_access, review_rules
 from gitlab_mesh.sandbox.apiserver.deletion import Deleter, parse_delete_options
-from gitlab_mesh.sandbox.apiserver.discovery import answer_discovery, openapi_v2_protobuf
+from gitlab_mesh.sandbox.apiserver.discovery import answer_discovery
 from gitlab_mesh.sandbox.apiserver.messages import Request, Response, status_response
+from gitlab_mesh.sandbox.apiserver.openapi_v2 import CONTENT_TYPE, render_openapi_v2
+from gitlab_mesh.sandbox.apiserver.options import WriteOptions, read_body, read_write_options
+from gitlab_mesh.sandbox.apiserver.patches import APPLY
 from gitlab_mesh.sandbox.apiserver.pods import PodLogs, PodProxyCall, answer_log, answer_proxy
-from gitlab_mesh.sandbox.apiserver.protobuf import MEDIA_TYPE, decode_protobuf
 from gitlab_mesh.sandbox.apiserver.reads import Lister, watch_changes
 from gitlab_mesh.sandbox.apiserver.resources import Resource, resource_of_kind
 from gitlab_mesh.sandbox.apiserver.scale import patch_scale, read_scale, update_scale
 from gitlab_mesh.sandbox.apiserver.selectors import parse_selectors
 from gitlab_mesh.sandbox.apiserver.status import (
     StatusError,
-    bad_request,
-    invalid,
     method_not_allowed,
     missing,
     no_route,
@@ -29,7 +28,7 @@ from gitlab_mesh.sandbox.apiserver.status import (
 from gitlab_mesh.sandbox.apiserver.store import ObjectStore
 from gitlab_mesh.sandbox.apiserver.tables import as_table, wants_table
 from gitlab_mesh.sandbox.apiserver.targets import Target, parse_target, to_served
-from gitlab_mesh.sandbox.apiserver.writes import APPLY, WriteOptions, Writer
+from gitlab_mesh.sandbox.apiserver.writes import Writer
 
 __all__ = ["ApiServer"]
 
@@ -132,8 +131,7 @@ class ApiServer:
 
     def _discover(self, path: str) -> Response:
         if path == "/openapi/v2":
-            kind = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-            return Response(raw=openapi_v2_protobuf(), headers={"Content-Type": kind})
+            return Response(raw=render_openapi_v2(), headers={"Content-Type": CONTENT_TYPE})
         answer = answer_discovery(path)
         if answer is None:
             raise no_route()
@@ -143,7 +141,7 @@ class ApiServer:
         if request.method != "POST":
             raise method_not_allowed(f"{request.method} {target.resource.plural}")
         answer = review_access if target.resource.kind == "SelfSubjectAccessReview" else review_rules
-        return Response(201, answer(user, _read_body(request)))
+        return Response(201, answer(user, read_body(request)))
 
     def _verb(self, target: Target, request: Request) -> str:
         if request.method in ("GET", "HEAD"):
@@ -187,8 +185,8 @@ class ApiServer:
             return to_served(live, target.api_version)
         if verb in ("delete", "deletecollection"):
             return self._delete(verb, target, request)
-        options = self._write_options(target, request)
-        body = _read_body(request)
+        options = read_write_options(target, request)
+        body = read_body(request)
         if target.subresource == "scale":
             if verb == "patch":
                 return patch_scale(self._writer, target, request.content_type, body, options)
@@ -202,7 +200,7 @@ class ApiServer:
         return to_served(written, target.api_version)
 
     def _delete(self, verb: str, target: Target, request: Request) -> Any:
-        options = parse_delete_options(_read_body(request) if request.body else None, request.query)
+        options = parse_delete_options(read_body(request) if request.body else None, request.query)
         resource = target.resource
         if verb == "deletecollection":
             matches = parse_selectors(resource, request.query)
@@ -221,22 +219,6 @@ class ApiServer:
             details["group"] = target.group
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
-    def _write_options(self, target: Target, request: Request) -> WriteOptions:
-        query = request.query
-        dry_run = query.get("dryRun", "")
-        if dry_run not in ("", "All"):
-            raise bad_request(f'dryRun: Unsupported value: "{dry_run}": supported values: "All"')
-        validation = query.get("fieldValidation", "")
-        if validation not in ("", "Ignore", "Warn", "Strict"):
-            raise bad_request(f'fieldValidation: Unsupported value: "{validation}"')
-        manager = query.get("fieldManager", "")
-        if not manager and request.content_type == APPLY:
-            text = "Required value: is required for apply patch"
-            raise invalid(target.resource, target.name, [("fieldManager", text)])
-        agent = request.headers.get("user-agent", "").partition("/")[0].partition(" ")[0][:128]
-        force = query.get("force", "").lower() == "true"
-        return WriteOptions(manager or agent or "unknown", dry_run=bool(dry_run), force=force)
-
     def _create_first_namespaces(self) -> None:
         namespaces = resource_of_kind("Namespace")
         for name in ("default", "kube-system"):
@@ -247,19 +229,3 @@ class ApiServer:
 
 def _but_verb(asked: Attributes) -> tuple[str, str, str, str]:
     return (asked.group, asked.resource, asked.namespace, asked.name)
-
-
-def _read_body(request: Request) -> Any:
-    if request.content_type == APPLY or request.content_type == "application/yaml":
-        import yaml
-
-        try:
-            return yaml.safe_load(request.body)
-        except yaml.YAMLError as error:
-            raise bad_request(f"the body of the request is no YAML: {error}") from error
-    if request.content_type == MEDIA_TYPE:
-        return decode_protobuf(request.body)
-    try:
-        return json.loads(request.body)
-    except ValueError as error:
-        raise bad_request(f"the body of the request is no JSON: {error}") from error

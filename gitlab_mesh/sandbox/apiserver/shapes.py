@@ -1,18 +1,37 @@
 """Types of the fields that are commonly got wrong, as nested shapes.
 
 A shape is a type name ("string", "integer", "boolean", "int-or-string"), a list of one shape, or a map from field to
-shape where "*" stands for any other field. What is not named is not looked at.
+shape where "*" stands for any other field. What is not named is not looked at, but in a map with ``CLOSED`` it does
+not exist: a real server drops it. Field lists of closed maps: istio.io/api networking/v1 (virtual_service.proto,
+destination_rule.proto).
 """
 
 from __future__ import annotations
 
 from typing import TypeAlias
 
-__all__ = ["SHAPES", "Shape"]
+__all__ = ["CLOSED", "METADATA", "SHAPES", "Shape"]
 
 Shape: TypeAlias = str | list["Shape"] | dict[str, "Shape"]
 
+CLOSED = "!"
+"""Key of a map that has no other fields than those named."""
+
+_ANY: Shape = {}
 _STRINGS: Shape = {"*": "string"}
+
+METADATA: Shape = {
+    "name": "string",
+    "generateName": "string",
+    "namespace": "string",
+    "uid": "string",
+    "resourceVersion": "string",
+    "labels": _STRINGS,
+    "annotations": _STRINGS,
+    "finalizers": ["string"],
+    "ownerReferences": [{"uid": "string", "name": "string", "kind": "string"}],
+    "managedFields": [{"manager": "string", "fieldsV1": {}}],
+}
 _SELECTOR: Shape = {
     "matchLabels": _STRINGS,
     "matchExpressions": [{"key": "string", "operator": "string", "values": ["string"]}],
@@ -51,13 +70,19 @@ _WORKLOAD: Shape = {
     }
 }
 
-_DESTINATION: Shape = {"host": "string", "subset": "string", "port": {"number": "integer"}}
-_ROUTE: Shape = {"destination": _DESTINATION, "weight": "integer", "headers": {}}
+_DESTINATION: Shape = {CLOSED: _ANY, "host": "string", "subset": "string", "port": {"number": "integer"}}
+_ROUTE: Shape = {CLOSED: _ANY, "destination": _DESTINATION, "weight": "integer", "headers": {}}
 _TEXT_MATCH: Shape = {"exact": "string", "prefix": "string", "regex": "string"}
 _HTTP: Shape = {
+    CLOSED: _ANY,
+    **dict.fromkeys(("directResponse", "delegate", "fault", "mirrorPercentage", "corsPolicy", "headers"), _ANY),
+    **dict.fromkeys(("mirrorPercent", "mirror_percent"), "integer"),
     "name": "string",
     "match": [
         {
+            CLOSED: _ANY,
+            "sourceNamespace": "string",
+            "statPrefix": "string",
             "name": "string",
             "uri": _TEXT_MATCH,
             "scheme": _TEXT_MATCH,
@@ -111,6 +136,7 @@ SHAPES: dict[str, Shape] = {
     "Event": {"message": "string", "reason": "string", "type": "string", "count": "integer"},
     "VirtualService": {
         "spec": {
+            CLOSED: _ANY,
             "hosts": ["string"],
             "gateways": ["string"],
             "exportTo": ["string"],
@@ -121,8 +147,10 @@ SHAPES: dict[str, Shape] = {
     },
     "DestinationRule": {
         "spec": {
+            CLOSED: _ANY,
+            "workloadSelector": {},
             "host": "string",
-            "subsets": [{"name": "string", "labels": _STRINGS, "trafficPolicy": {}}],
+            "subsets": [{CLOSED: _ANY, "name": "string", "labels": _STRINGS, "trafficPolicy": {}}],
             "trafficPolicy": {},
             "exportTo": ["string"],
         }

@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gitlab_mesh.sandbox.apiserver.kind_rules import check_as_istio, problems_of_kind
 from gitlab_mesh.sandbox.apiserver.resources import Resource
-from gitlab_mesh.sandbox.apiserver.shapes import SHAPES, Shape
+from gitlab_mesh.sandbox.apiserver.shapes import CLOSED, METADATA, SHAPES, Shape
 from gitlab_mesh.sandbox.apiserver.status import StatusError, bad_request, invalid
 
-__all__ = ["validate"]
+__all__ = ["check_fields", "check_metadata", "validate"]
 
 _SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
 _LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
@@ -49,12 +50,42 @@ _NAMES = {
 }
 """Kinds whose names are no RFC 1123 subdomain of at most 253 characters."""
 
-Problem = tuple[str, str]
-"""Field path and the server's text."""
+
+def check_metadata(resource: Resource, metadata: Mapping[str, Any]) -> None:
+    """Refuse metadata of wrong types. Raises StatusError 400."""
+    for path, value, wanted in _mismatches(metadata, METADATA, "metadata"):
+        raise _does_not_decode(resource, f"ObjectMeta.{path}", value, wanted)
+
+
+def check_fields(resource: Resource, body: dict[str, Any], *, strict: bool) -> None:
+    """Refuse fields of wrong types, and drop those that the schema of a custom resource does not have.
+
+    Args:
+        resource: Kind of the object.
+        body: Ours to change.
+        strict: Refuse unknown fields instead of dropping them (``fieldValidation=Strict``, kubectl's default).
+
+    Raises:
+        StatusError: 400 for a built-in kind and for an unknown field, 422 for a custom resource.
+    """
+    shape = SHAPES.get(resource.kind)
+    if shape is None:
+        return
+    for path, value, wanted in _mismatches(body, shape, ""):
+        if not resource.custom:
+            raise _does_not_decode(resource, f"{resource.kind}.{path}", value, wanted)
+        got = _json_type(value)
+        got = {"bool": "boolean", "number": "integer" if isinstance(value, int) else "number"}.get(got, got)
+        text = f'Invalid value: "{got}": {path} in body must be of type {wanted}: "{got}"'
+        raise invalid(resource, body["metadata"].get("name", ""), [(path, text)])
+    unknown = list(_prune(body, shape, ""))
+    if unknown and strict:
+        listed = ", ".join(f'unknown field "{path}"' for path in unknown)
+        raise bad_request(f"{resource.kind} in version {resource.versions[0]}: strict decoding error: {listed}")
 
 
 def validate(resource: Resource, body: Mapping[str, Any], live: Mapping[str, Any] | None) -> None:
-    """Refuse a body that a real server would not store.
+    """Refuse an object, with right types and defaults, that a real server would not store.
 
     Args:
         resource: Kind of the object.
@@ -62,30 +93,13 @@ def validate(resource: Resource, body: Mapping[str, Any], live: Mapping[str, Any
         live: The object that it replaces.
 
     Raises:
-        StatusError: 400 or 422, naming the field.
+        StatusError: 422, naming the fields; 400 in the name of Istio's webhook.
     """
-    _check_metadata_types(resource, body["metadata"])
-    _check_types(resource, body)
-    problems = [*_metadata_problems(body["metadata"], resource)]
-    check = _RULES.get(resource.kind)
-    if check:
-        problems += check(body, live)
+    problems = [*_metadata_problems(body["metadata"], resource), *problems_of_kind(resource, body, live)]
     if problems:
         raise invalid(resource, body["metadata"].get("name", ""), problems)
     if resource.custom:
-        _check_as_istio(resource, body)
-
-
-def _check_metadata_types(resource: Resource, metadata: Mapping[str, Any]) -> None:
-    for field in ("labels", "annotations"):
-        value = metadata.get(field)
-        if value is None:
-            continue
-        if not isinstance(value, Mapping):
-            raise _does_not_decode(resource, f"ObjectMeta.metadata.{field}", value, "map[string]string")
-        for below in value.values():
-            if not isinstance(below, str):
-                raise _does_not_decode(resource, f"ObjectMeta.metadata.{field}", below, "string")
+        check_as_istio(resource, body)
 
 
 def _does_not_decode(resource: Resource, field: str, value: Any, wanted: str) -> StatusError:
@@ -101,20 +115,6 @@ def _json_type(value: Any) -> str:
         if isinstance(value, sort):
             return name
     return "object"
-
-
-def _check_types(resource: Resource, body: Mapping[str, Any]) -> None:
-    shape = SHAPES.get(resource.kind)
-    if shape is None:
-        return
-    for path, value, wanted in _mismatches(body, shape, ""):
-        if not resource.custom:
-            raise _does_not_decode(resource, f"{resource.kind}.{path}", value, wanted)
-        got = {"bool": "boolean", "number": "integer" if isinstance(value, int) else "number"}.get(
-            _json_type(value), _json_type(value)
-        )
-        text = f'Invalid value: "{got}": {path} in body must be of type {wanted}: "{got}"'
-        raise invalid(resource, body["metadata"].get("name", ""), [(path, text)])
 
 
 def _mismatches(value: Any, shape: Shape, path: str) -> Iterator[tuple[str, Any, str]]:
@@ -138,6 +138,22 @@ def _mismatches(value: Any, shape: Shape, path: str) -> Iterator[tuple[str, Any,
         yield path, value, shape
 
 
+def _prune(value: Any, shape: Shape, path: str) -> Iterator[str]:
+    """Take fields out of closed maps that their shape does not have; yield their paths."""
+    if isinstance(shape, list) and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _prune(item, shape[0], f"{path}[{index}]")
+    elif isinstance(shape, dict) and isinstance(value, dict):
+        for key in list(value):
+            known = shape.get(key, shape.get("*"))
+            below = f"{path}.{key}" if path else key
+            if known is not None:
+                yield from _prune(value[key], known, below)
+            elif CLOSED in shape:
+                del value[key]
+                yield below
+
+
 def _has_type(value: Any, wanted: str) -> bool:
     if wanted == "integer":
         # JSON has one kind of number: 5.0 is the integer 5 for a schema
@@ -149,7 +165,7 @@ def _has_type(value: Any, wanted: str) -> bool:
     return isinstance(value, {"string": str, "boolean": bool}[wanted])
 
 
-def _metadata_problems(metadata: Mapping[str, Any], resource: Resource) -> Iterator[Problem]:
+def _metadata_problems(metadata: Mapping[str, Any], resource: Resource) -> Iterator[tuple[str, str]]:
     name = metadata.get("name", "")
     if not name:
         yield "metadata.name", "Required value: name or generateName is required"
@@ -165,120 +181,3 @@ def _metadata_problems(metadata: Mapping[str, Any], resource: Resource) -> Itera
     for value in labels.values():
         if len(value) > 63 or not _LABEL_VALUE.match(value):
             yield "metadata.labels", f'Invalid value: "{value}": {_LABEL_VALUE_TEXT}'
-
-
-def _workload(body: Mapping[str, Any], live: Mapping[str, Any] | None) -> list[Problem]:
-    spec = body.get("spec") or {}
-    selector = spec.get("selector") or {}
-    template = spec.get("template") or {}
-    labels = (template.get("metadata") or {}).get("labels") or {}
-    problems: list[Problem] = []
-    if (spec.get("replicas") or 0) < 0:
-        problems.append(("spec.replicas", f"Invalid value: {spec['replicas']}: must be greater than or equal to 0"))
-    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        problems.append(("spec.selector", "Required value"))
-    elif any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        shown = ", ".join(f"{key}={value}" for key, value in labels.items())
-        problems.append(
-            (
-                "spec.template.metadata.labels",
-                f"Invalid value: {{{shown}}}: `selector` does not match template `labels`",
-            )
-        )
-    if live is not None and selector != (live.get("spec") or {}).get("selector"):
-        problems.append(("spec.selector", "Invalid value: field is immutable"))
-    return problems + _containers(template.get("spec") or {}, "spec.template.spec")
-
-
-def _pod(body: Mapping[str, Any], live: Mapping[str, Any] | None) -> list[Problem]:
-    return _containers(body.get("spec") or {}, "spec")
-
-
-def _containers(spec: Mapping[str, Any], path: str) -> list[Problem]:
-    problems: list[Problem] = []
-    containers = spec.get("containers") or []
-    if not containers:
-        problems.append((f"{path}.containers", "Required value"))
-    names: set[str] = set()
-    for index, container in enumerate(containers):
-        at = f"{path}.containers[{index}]"
-        name = container.get("name") or ""
-        if not name:
-            problems.append((f"{at}.name", "Required value"))
-        elif not _LABEL.match(name):
-            problems.append((f"{at}.name", f'Invalid value: "{name}": a lowercase RFC 1123 label is needed'))
-        elif name in names:
-            problems.append((f"{at}.name", f'Duplicate value: "{name}"'))
-        names.add(name)
-        if not container.get("image"):
-            problems.append((f"{at}.image", "Required value"))
-    return problems
-
-
-def _service(body: Mapping[str, Any], live: Mapping[str, Any] | None) -> list[Problem]:
-    spec = body.get("spec") or {}
-    if not spec.get("ports") and spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
-        return [("spec.ports", "Required value")]
-    return [
-        (f"spec.ports[{index}].port", f"Invalid value: {port.get('port')}: must be between 1 and 65535, inclusive")
-        for index, port in enumerate(spec.get("ports") or [])
-        if not 1 <= (port.get("port") or 0) <= 65535
-    ]
-
-
-def _config(body: Mapping[str, Any], live: Mapping[str, Any] | None) -> list[Problem]:
-    if live and live.get("immutable") and any(body.get(key) != live.get(key) for key in ("data", "binaryData")):
-        return [("data", "Forbidden: field is immutable when `immutable` is set")]
-    return []
-
-
-def _lease(body: Mapping[str, Any], live: Mapping[str, Any] | None) -> list[Problem]:
-    spec = body.get("spec") or {}
-    problems: list[Problem] = []
-    duration, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
-    if duration is not None and duration <= 0:
-        problems.append(("spec.leaseDurationSeconds", f"Invalid value: {duration}: must be greater than 0"))
-    if transitions is not None and transitions < 0:
-        problems.append(("spec.leaseTransitions", f"Invalid value: {transitions}: must be greater than or equal to 0"))
-    return problems
-
-
-_RULES = {
-    "Deployment": _workload,
-    "ReplicaSet": _workload,
-    "Pod": _pod,
-    "Service": _service,
-    "ConfigMap": _config,
-    "Secret": _config,
-    "Lease": _lease,
-}
-
-
-def _check_as_istio(resource: Resource, body: Mapping[str, Any]) -> None:
-    """Deny what Istio's validating webhook denies (pkg/config/validation of istio/istio)."""
-    spec = body.get("spec") or {}
-    problems: list[str] = []
-    if resource.kind == "VirtualService":
-        if not spec.get("hosts"):
-            problems.append("virtual service must have at least one host")
-        if not any(spec.get(protocol) for protocol in ("http", "tls", "tcp")):
-            problems.append("http, tcp or tls must be provided in virtual service")
-        for protocol in ("http", "tls", "tcp"):
-            for rule in spec.get(protocol) or []:
-                problems += _route_problems(rule.get("route") or [])
-    elif resource.kind == "DestinationRule" and not spec.get("host"):
-        problems.append("host cannot be empty")
-    if problems:
-        raise bad_request(
-            'admission webhook "validation.istio.io" denied the request: configuration is invalid: '
-            + "; ".join(problems)
-        )
-
-
-def _route_problems(routes: list[Mapping[str, Any]]) -> list[str]:
-    problems = [f"weight {route['weight']} < 0" for route in routes if (route.get("weight") or 0) < 0]
-    problems += ["destination host cannot be empty" for route in routes
-                 if not (route.get("destination") or {}).get("host")]  # fmt: skip
-    if len(routes) > 1 and not problems and sum(route.get("weight") or 0 for route in routes) == 0:
-        problems.append("total destination weight = 0")
-    return problems

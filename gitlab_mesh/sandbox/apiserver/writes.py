@@ -3,49 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gitlab_mesh.sandbox.apiserver.apply import apply_configuration
-from gitlab_mesh.sandbox.apiserver.defaults import set_defaults
+from gitlab_mesh.sandbox.apiserver.commit import Committer
 from gitlab_mesh.sandbox.apiserver.deletion import Deleter
 from gitlab_mesh.sandbox.apiserver.messages import clone
-from gitlab_mesh.sandbox.apiserver.ownership import Manager, decode_managers, encode_managers, owned_after_update
-from gitlab_mesh.sandbox.apiserver.patches import json_patch, merge_patch, strategic_merge_patch
+from gitlab_mesh.sandbox.apiserver.options import WriteOptions
+from gitlab_mesh.sandbox.apiserver.ownership import Manager
+from gitlab_mesh.sandbox.apiserver.patches import APPLY, apply_patch
 from gitlab_mesh.sandbox.apiserver.resources import Resource, resource_of_kind
-from gitlab_mesh.sandbox.apiserver.status import (
-    StatusError,
-    already_exists,
-    bad_request,
-    conflict,
-    invalid,
-    missing,
-    unsupported_media_type,
-)
+from gitlab_mesh.sandbox.apiserver.status import already_exists, bad_request, conflict, invalid, missing
 from gitlab_mesh.sandbox.apiserver.store import ObjectStore
 from gitlab_mesh.sandbox.apiserver.targets import Target, from_served, to_served
-from gitlab_mesh.sandbox.apiserver.validation import validate
+from gitlab_mesh.sandbox.apiserver.validation import check_metadata
 
-__all__ = ["APPLY", "JSON_PATCH", "MERGE_PATCH", "STRATEGIC_MERGE_PATCH", "WriteOptions", "Writer"]
-
-JSON_PATCH = "application/json-patch+json"
-MERGE_PATCH = "application/merge-patch+json"
-STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
-APPLY = "application/apply-patch+yaml"
+__all__ = ["Writer"]
 
 _CONDITIONAL_ONLY = {"Lease", "PodDisruptionBudget"}
 """Built-in kinds whose replacement must carry a resourceVersion; all custom kinds must too."""
 _CREATED_BY_UPDATE = {"Lease", "Event"}
-_KEPT_METADATA = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
-
-
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
-    """How to write: as which field manager, only to look (``dry_run``), taking over fields (``force``)."""
-
-    manager: str
-    dry_run: bool = False
-    force: bool = False
 
 
 class Writer:
@@ -53,7 +30,7 @@ class Writer:
 
     def __init__(self, store: ObjectStore, deleter: Deleter) -> None:
         self.store = store
-        self._deleter = deleter
+        self._committer = Committer(store, deleter)
 
     def create(self, target: Target, body: Any, options: WriteOptions) -> dict[str, Any]:
         """Store a new object.
@@ -73,7 +50,7 @@ class Writer:
             if self.store.get(resource, metadata.get("namespace", ""), metadata.get("name", "")):
                 raise already_exists(resource, metadata["name"])
             me = self._manager(target, options)
-            return self._store(resource, None, wanted, me, options, None)
+            return self._committer.commit(resource, None, wanted, me, options, None)
 
     def update(self, target: Target, body: Any, options: WriteOptions) -> dict[str, Any]:
         """Replace an object, or only its status.
@@ -137,11 +114,11 @@ class Writer:
         wanted, managers = apply_configuration(target.resource, live, config, me, force=options.force)
         wanted = clone(wanted)
         if live is None:
-            return self._store(target.resource, None, wanted, me, options, managers)
+            return self._committer.commit(target.resource, None, wanted, me, options, managers)
         if target.subresource == "status":
             wanted = {**live, "status": wanted.get("status"), "metadata": wanted["metadata"]}
         self._check_version(target, live, wanted)
-        return self._store(target.resource, live, wanted, me, options, managers)
+        return self._committer.commit(target.resource, live, wanted, me, options, managers)
 
     def _replace(
         self, target: Target, live: dict[str, Any], wanted: dict[str, Any], options: WriteOptions
@@ -156,56 +133,7 @@ class Writer:
             wanted.pop("status", None)
             if "status" in live:
                 wanted["status"] = live["status"]
-        return self._store(target.resource, live, wanted, self._manager(target, options), options, None)
-
-    def _store(
-        self,
-        resource: Resource,
-        live: dict[str, Any] | None,
-        wanted: dict[str, Any],
-        me: Manager,
-        options: WriteOptions,
-        managers: list[Manager] | None,
-    ) -> dict[str, Any]:
-        """Fill in what the server decides, check, and put it into the store unless nothing changed.
-
-        Args:
-            resource: Kind of the object.
-            live: The stored object, None to create.
-            wanted: The object to be stored; ours alone.
-            me: Who writes.
-            options: Only ``dry_run`` is looked at.
-            managers: The new managers; None: from the difference between live and wanted.
-        """
-        metadata = wanted["metadata"]
-        given = metadata.pop("managedFields", None)
-        if live is None:
-            metadata.update(uid=self.store.new_uid(), creationTimestamp=self.store.timestamp())
-            for key in ("resourceVersion", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"):
-                metadata.pop(key, None)
-            _start_status(resource, wanted)
-        else:
-            for key in _KEPT_METADATA:
-                metadata.pop(key, None)
-                if key in live["metadata"]:
-                    metadata[key] = live["metadata"][key]
-            metadata["resourceVersion"] = live["metadata"]["resourceVersion"]
-        set_defaults(resource, wanted, live, number=self.store.version)
-        validate(resource, wanted, live)
-        if resource.counts_generation:
-            _count_generation(resource, live, wanted)
-        if managers is None:
-            base = _with_managers(live, given)
-            managers = owned_after_update(resource, base, wanted, me)
-        metadata["managedFields"] = encode_managers(managers)
-        if live is not None and wanted == live:
-            return live
-        if options.dry_run:
-            return wanted
-        if live is not None and "deletionTimestamp" in metadata and self._deleter.is_free(wanted):
-            self.store.put(resource, wanted)
-            return self._deleter.remove(resource, wanted)
-        return self.store.put(resource, wanted)
+        return self._committer.commit(target.resource, live, wanted, self._manager(target, options), options, None)
 
     def _accept(self, target: Target, body: Any) -> dict[str, Any]:
         """Return the body as an object of ours to change, in the stored version. Raises StatusError 400."""
@@ -225,6 +153,7 @@ class Writer:
             metadata = wanted["metadata"] = {}
         if not isinstance(metadata, dict):
             raise bad_request("metadata is no object")
+        check_metadata(resource, metadata)
         for key in [key for key, value in metadata.items() if value in (None, "", {}, []) and key != "managedFields"]:
             del metadata[key]
         if resource.namespaced:
@@ -261,63 +190,5 @@ class Writer:
         )
 
 
-def apply_patch(resource: Resource, content_type: str, live: dict[str, Any], body: Any) -> Any:
-    """Return ``live`` (ours to change) with a merge, JSON or strategic merge patch on it.
-
-    Raises:
-        StatusError: 400 for a body that is no such patch, 415 for a patch that the kind does not have, 422.
-    """
-    if content_type == JSON_PATCH:
-        return json_patch(live, body)
-    accepted = [JSON_PATCH, MERGE_PATCH, APPLY]
-    if not resource.custom:
-        accepted.insert(2, STRATEGIC_MERGE_PATCH)
-    if content_type not in accepted:
-        raise unsupported_media_type(content_type, accepted)
-    if not isinstance(body, Mapping):
-        raise bad_request("json: cannot unmarshal the body into Go value of type map[string]interface {}")
-    if content_type == MERGE_PATCH:
-        return merge_patch(live, body)
-    return strategic_merge_patch(resource, live, body)
-
-
 def _uid_text(wanted: str, found: str) -> str:
     return f"StorageError: invalid object, Code: 4, AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"  # noqa: E501 - the server's own sentence
-
-
-def _start_status(resource: Resource, body: dict[str, Any]) -> None:
-    """Give a new object the status that a server starts it with; a client's own is dropped."""
-    if not resource.status:
-        return
-    body.pop("status", None)
-    first: dict[str, dict[str, Any]] = {
-        "Pod": {"phase": "Pending", "qosClass": "BestEffort"},
-        "Namespace": {"phase": "Active"},
-        "Service": {"loadBalancer": {}},
-        "Deployment": {},
-        "ReplicaSet": {"replicas": 0},
-    }
-    if resource.kind in first:
-        body["status"] = first[resource.kind]
-
-
-def _count_generation(resource: Resource, live: dict[str, Any] | None, wanted: dict[str, Any]) -> None:
-    def meant(body: Mapping[str, Any]) -> Any:
-        if resource.custom:
-            return {key: value for key, value in body.items() if key not in ("metadata", "status")}
-        return body.get("spec")
-
-    if live is None:
-        wanted["metadata"]["generation"] = 1
-    elif meant(live) != meant(wanted):
-        wanted["metadata"]["generation"] = live["metadata"]["generation"] + 1
-
-
-def _with_managers(live: dict[str, Any] | None, given: Any) -> dict[str, Any] | None:
-    """Return ``live`` with the managers that the client sent: ``[{}]`` resets them, none leaves them."""
-    if live is None or not given:
-        return live
-    if not isinstance(given, list) or not all(isinstance(entry, Mapping) for entry in given):
-        raise StatusError(400, "BadRequest", "metadata.managedFields is no list of entries")
-    usable = [] if given == [{}] else encode_managers(decode_managers({"managedFields": given}))
-    return {**live, "metadata": {**live["metadata"], "managedFields": usable}}
