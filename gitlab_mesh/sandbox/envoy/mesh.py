@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gitlab_mesh.errors import GitlabMeshError, TransientError
+from gitlab_mesh.sandbox.envoy.inbound_pods import InboundPods
 from gitlab_mesh.sandbox.envoy.model import (
     CLIENT,
     GATEWAY,
@@ -18,6 +19,7 @@ from gitlab_mesh.sandbox.envoy.model import (
     PodEndpoint,
     ProxyPod,
     Translation,
+    UntranslatableError,
 )
 from gitlab_mesh.sandbox.envoy.proxy import EnvoyProxy
 from gitlab_mesh.sandbox.envoy.telemetry import Telemetry
@@ -69,8 +71,7 @@ class Mesh:
         self.telemetry = Telemetry(self.proxy.admin, self._proxies, sources)
         self.problem: GitlabMeshError | None = None
         self.warnings: tuple[str, ...] = ()
-        self._inbound: dict[tuple[str, str, str], InboundPod] = {}
-        self._lives = 0
+        self._inbound = InboundPods(self.proxy.ports)
         self._applied = 0
         self._accepted: dict[str, str] = {}
         self._requested = 0
@@ -92,21 +93,35 @@ class Mesh:
 
     def inbound_port(self, namespace: str, name: str) -> int | None:
         """Return the port of a pod's sidecar on 127.0.0.1, None while the mesh does not know the pod."""
-        for pod in list(self._inbound.values()):
-            if (pod.endpoint.namespace, pod.endpoint.name) == (namespace, name):
-                return pod.port
-        return None
+        pod = self._inbound.find(namespace, name)
+        return pod.port if pod else None
+
+    def active_requests(self, namespace: str, name: str) -> int:
+        """Return the number of requests that a pod's app is serving now.
+
+        Raises:
+            TransientError: Envoy does not run.
+        """
+        pod = self._inbound.find(namespace, name)
+        return self.proxy.active_requests(f"inbound|{pod.key}") if pod else 0
 
     def start(self) -> None:
-        """Start Envoy with what is there; objects that cannot be translated are a problem, not an error.
+        """Start Envoy with what is there.
+
+        If an object cannot be translated, that is a problem, not an error: Envoy starts with the pods alone.
 
         Raises:
             TransientError: Envoy could not be started.
         """
-        translation, sources = self._translate()
+        pods = self._inbound.update(self._pods())
+        try:
+            translation, sources = self._translate(pods)
+        except UntranslatableError as error:
+            translation, sources = translate((), pods, self.settings), {}
+            self._report(error)
         with self._work:
             self.proxy.start(translation.config, self._next_version())
-        self._accepted = sources
+        self._accepted, self.warnings = sources, translation.warnings
         self._thread.start()
 
     def stop(self) -> None:
@@ -154,34 +169,15 @@ class Mesh:
 
     def _proxies(self) -> dict[str, str]:
         sources = (self.settings.gateway, self.settings.client)
-        found = {f"{pod.namespace}/{pod.name}": f"{pod.namespace}/{pod.name}" for pod in sources}
-        for pod in list(self._inbound.values()):
-            found[f"{pod.endpoint.namespace}/{pod.endpoint.name}"] = pod.key
-        return found
+        return {f"{pod.namespace}/{pod.name}": f"{pod.namespace}/{pod.name}" for pod in sources} | self._inbound.keys()
 
     def _next_version(self) -> str:
         self._applied += 1
         return str(self._applied)
 
-    def _update_pods(self) -> list[InboundPod]:
-        """Give each new pod a key and a port; a pod that comes back under its name is a new one."""
-        listed: dict[tuple[str, str, str], InboundPod] = {}
-        for pod in self._pods():
-            identity = (pod.namespace, pod.name, pod.uid)
-            known = self._inbound.get(identity)
-            if known is None:
-                self._lives += 1
-                key = f"{pod.namespace}/{pod.name}#{self._lives}"
-                listed[identity] = InboundPod(pod, key, self.proxy.ports.port(key))
-            else:
-                listed[identity] = InboundPod(pod, known.key, known.port)
-        self._inbound = listed
-        return list(listed.values())
-
-    def _translate(self) -> tuple[Translation, dict[str, str]]:
+    def _translate(self, pods: Sequence[InboundPod]) -> tuple[Translation, dict[str, str]]:
         """Translate what is listed now; returns the objects' resource versions as well."""
         objects = [body for body in self._objects() if body.get("kind") in TRANSLATED_KINDS]
-        pods = self._update_pods()
         versions = {}
         for body in objects:
             meta = body.get("metadata", {})
@@ -212,11 +208,14 @@ class Mesh:
 
     def _take_in(self) -> GitlabMeshError | None:
         try:
-            translation, sources = self._translate()
+            translation, sources = self._translate(self._inbound.update(self._pods()))
             with self._work:
                 self.proxy.apply(translation.config, self._next_version())
         except GitlabMeshError as error:
             return error
+        except Exception as error:
+            # An object that no API server would have let in, or a bug: the mesh must go on with the last good one.
+            return GitlabMeshError("the mesh could not take in a change", why=repr(error))
         self._accepted, self.warnings = sources, translation.warnings
         return None
 

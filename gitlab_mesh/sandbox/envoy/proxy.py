@@ -225,6 +225,7 @@ class EnvoyProxy:
                 del self._clusters[name]
                 self._files.remove(f"eds.{name}")
                 self._refusals.pop(f"eds.{name}", None)
+                self.ports.release(name.removeprefix("inbound|"))
         return bool(busy)
 
     def _launch(self) -> None:

@@ -93,7 +93,7 @@ def read_virtual_service(body: Mapping[str, Any]) -> VirtualService:
     """Read hosts and gateways, and refuse what a VirtualService has besides HTTP routes."""
     namespace = body.get("metadata", {}).get("namespace", "default")
     with read_spec(body) as spec:
-        hosts = tuple(resolve_host(host, namespace).lower() for host in spec.texts("hosts"))
+        hosts = tuple(dict.fromkeys(resolve_host(host, namespace).lower() for host in spec.texts("hosts")))
         spec.without_export()
         named = spec.texts("gateways") or ["mesh"]
         spec.take("http", list)

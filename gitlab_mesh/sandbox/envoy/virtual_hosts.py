@@ -121,11 +121,24 @@ def mesh_hosts(
             domains = ["*"] if host == "*" else [host, f"{host}:{_DEFAULT_PORT}"]
             routes = translate_routes(winner, _mesh_context(_DEFAULT_PORT, client), destinations)
             hosts.append({"name": f"{host}:{_DEFAULT_PORT}", "domains": domains, "routes": routes})
+    hosts = _without_doubles(hosts, destinations.warn)
     if not any("*" in host["domains"] for host in hosts):
         # Istio's outboundTrafficPolicy REGISTRY_ONLY: a sandbox has no outside.
         block = {"match": {"prefix": "/"}, "name": "block_all", "direct_response": {"status": 502}}
         hosts.append({"name": "block_all", "domains": ["*"], "routes": [block]})
     return hosts
+
+
+def _without_doubles(hosts: list[Json], warn: list[str]) -> list[Json]:
+    """Leave each domain to the first that has it: Envoy refuses doubles, and Istio drops them without a word."""
+    owners: dict[str, str] = {}
+    for host in hosts:
+        for domain in host["domains"]:
+            owner = owners.setdefault(domain, host["name"])
+            if owner != host["name"]:
+                warn.append(f"host {domain} belongs to {owner} already; its routes for {host['name']} are not used")
+        host["domains"] = [domain for domain in host["domains"] if owners[domain] == host["name"]]
+    return [host for host in hosts if host["domains"]]
 
 
 def _mesh_context(port: int, client: ProxyPod) -> RouteContext:
