@@ -19,7 +19,7 @@ MAX_BODY_CHARACTERS = 1_000_000
 """GitLab's limit of a note (GitLab docs, "Notes API")."""
 
 _MARKER = re.compile(
-    r"<!-- gitlab-mesh:note key=(?P<key>\S+) pipeline=(?P<pipeline>\d+) started=(?P<started>[0-9TZ:.-]*) "
+    r"<!-- gitlab-mesh:note key=(?P<key>\S*) pipeline=(?P<pipeline>\d+) started=(?P<started>[0-9TZ:.-]*) "
     r"job=(?P<job>\d+) -->"
 )
 _SLASH = re.compile(r" {0,3}/")
