@@ -30,7 +30,7 @@ class DeploymentController:
         self._progress: dict[str, tuple[Any, float]] = {}  # uid -> what was last seen to move, monotonic time
 
     def reconcile(self, namespace: str, name: str) -> None:
-        """Bring the ReplicaSets of a Deployment, and its status, to what is wanted. Raises RefusedError."""
+        """Bring the ReplicaSets of a Deployment, and its status, to what is wanted. Raises GitlabMeshError."""
         deployment = self._client.get("Deployment", namespace, name)
         if deployment is None or "deletionTimestamp" in deployment["metadata"]:
             return
@@ -50,7 +50,7 @@ class DeploymentController:
         """Create the ReplicaSet of the present template, or give it the newest revision again (rollback)."""
         newest = max((_revision(one) for one in old), default=0)
         if new is None:
-            new = self._client.create("ReplicaSet", _build_replica_set(deployment, label, newest + 1))
+            new = self._client.create(_build_replica_set(deployment, label, newest + 1))
         elif _revision(new) <= newest:
             new = self._client.patch("ReplicaSet", new, {"metadata": {"annotations": {_REVISION: str(newest + 1)}}})
         revision = new["metadata"]["annotations"][_REVISION]

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from gitlab_mesh.sandbox.app.behaviour import Behaviour
 from gitlab_mesh.sandbox.controllers.client import ControllerClient
+from gitlab_mesh.sandbox.controllers.pod_status import NODE
 from gitlab_mesh.sandbox.controllers.pod_worker import PodWorker
 from gitlab_mesh.sandbox.controllers.pods import SIDECAR
 from gitlab_mesh.sandbox.envoy.model import PodEndpoint
@@ -78,7 +79,9 @@ class Kubelet:
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def pod_added(self, pod: Mapping[str, Any]) -> None:
-        """Start to work for a new pod."""
+        """Start to work for a new pod of this node."""
+        if pod["spec"].get("nodeName", NODE) != NODE:
+            return
         number = next(self._numbers)
         # Unique in the sandbox and never a stranger's: the process itself listens on 127.0.0.1, on a port of the
         # system's choice, because its own port may be taken here.

@@ -9,9 +9,11 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 
+from gitlab_mesh.errors import ConflictError, GitlabMeshError, ObjectMissingError
+from gitlab_mesh.sandbox.apiserver.access import User
 from gitlab_mesh.sandbox.apiserver.server import ApiServer
 from gitlab_mesh.sandbox.apiserver.store import Change
-from gitlab_mesh.sandbox.controllers.client import ControllerClient, RefusedError
+from gitlab_mesh.sandbox.controllers.client import ControllerClient
 from gitlab_mesh.sandbox.controllers.deployment import DeploymentController
 from gitlab_mesh.sandbox.controllers.kubelet import Kubelet
 from gitlab_mesh.sandbox.controllers.replicaset import ReplicaSetController
@@ -29,20 +31,20 @@ class ControlLoop:
 
     Args:
         api: The API server.
-        token: Of a user who may do everything.
+        user: May do everything.
         kubelet: Runs the pods.
         on_problem: Told what must not happen.
     """
 
     def __init__(
-        self, api: ApiServer, token: str, kubelet: Kubelet, on_problem: Callable[[str], None] = lambda _: None
+        self, api: ApiServer, user: User, kubelet: Kubelet, on_problem: Callable[[str], None] = lambda _: None
     ) -> None:
         self._api = api
         self._kubelet = kubelet
         self._on_problem = on_problem
         self._changes: queue.Queue[Change | None] = queue.Queue()
         self._due: list[tuple[float, Key]] = []
-        client = ControllerClient(api, token, "kube-controller-manager")
+        client = ControllerClient(api, user, "kube-controller-manager")
         self._controllers: Mapping[str, Callable[[str, str], None]] = {
             "Deployment": DeploymentController(client, self._again).reconcile,
             "ReplicaSet": ReplicaSetController(client, self._again).reconcile,
@@ -118,9 +120,10 @@ class ControlLoop:
             return
         try:
             reconcile(namespace, name)
-        except RefusedError as error:
-            if error.code not in (404, 409, 422):  # gone, or changed by somebody else: their change brings us back
-                self._on_problem(f"{kind} {namespace}/{name}: {error}")
+        except (ObjectMissingError, ConflictError):  # gone, or changed by somebody else meanwhile
+            self._again(kind, namespace, name, _RETRY_SECONDS)
+        except GitlabMeshError as error:
+            self._on_problem(f"{kind} {namespace}/{name}: {error}")
             self._again(kind, namespace, name, _RETRY_SECONDS)
         except Exception:  # the thread must live on: one bad object must not stop all others
             self._on_problem(f"{kind} {namespace}/{name}: {traceback.format_exc()}")

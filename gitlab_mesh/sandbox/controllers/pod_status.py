@@ -8,10 +8,11 @@ from typing import Any
 
 from gitlab_mesh.sandbox.app.behaviour import parse_image
 
-__all__ = ["ContainerState", "build_status", "running", "terminated", "waiting"]
+__all__ = ["NODE", "ContainerState", "build_status", "running", "terminated", "waiting"]
 
 Object = dict[str, Any]
 NODE = "sandbox"
+"""The node of this kubelet; a pod that is bound to another one is none of its business."""
 
 
 def waiting(reason: str, message: str = "") -> Object:

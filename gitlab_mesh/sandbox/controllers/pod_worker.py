@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from gitlab_mesh.errors import GitlabMeshError
 from gitlab_mesh.sandbox.app.behaviour import Behaviour, find_behaviour, parse_image
 from gitlab_mesh.sandbox.controllers.app_process import AppProcess, Probe, start_app
-from gitlab_mesh.sandbox.controllers.client import RefusedError
 from gitlab_mesh.sandbox.controllers.pod_status import NODE, ContainerState, build_status, running, terminated, waiting
 from gitlab_mesh.sandbox.envoy.model import PodEndpoint
 
@@ -97,7 +96,7 @@ class PodWorker:
             self._work()
             if not self._abandoned:
                 self._leave()
-        except (RefusedError, GitlabMeshError) as error:
+        except GitlabMeshError as error:
             if not self._abandoned:  # at the sandbox's end API and processes go away under us
                 self._kubelet.report(f"pod {self.namespace}/{self.name}: {error}")
         finally:

@@ -27,14 +27,14 @@ class ReplicaSetController:
         self._again = again
 
     def reconcile(self, namespace: str, name: str) -> None:
-        """Bring the pods of a ReplicaSet, and its status, to what is wanted. Raises RefusedError."""
+        """Bring the pods of a ReplicaSet, and its status, to what is wanted. Raises GitlabMeshError."""
         replica_set = self._client.get("ReplicaSet", namespace, name)
         if replica_set is None or "deletionTimestamp" in replica_set["metadata"]:
             return
         pods = [pod for pod in self._client.owned("Pod", replica_set) if "deletionTimestamp" not in pod["metadata"]]
         missing = replica_set["spec"]["replicas"] - len(pods)
         for _ in range(missing):
-            pod = self._client.create("Pod", build_pod(replica_set, self._client.get("Namespace", "", namespace)))
+            pod = self._client.create(build_pod(replica_set, self._client.get("Namespace", "", namespace)))
             self._client.record_event(replica_set, "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
         for pod in sorted(pods, key=deletion_rank, reverse=True)[: max(0, -missing)]:
             self._client.delete("Pod", pod)

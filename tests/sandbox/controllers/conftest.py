@@ -44,17 +44,18 @@ class Cluster:
     """What a test needs of it."""
 
     def __init__(self, directory: Path) -> None:
-        self.api = ApiServer([User("admin", "secret")])
+        admin = User("admin", "secret")
+        self.api = ApiServer([admin])
         self.processes = Processes(directory)
         self.network = Notes()
         self.problems: list[str] = []
         policy = KubeletPolicy(backoff_seconds=0.05, settle_seconds=0.01)
-        client = ControllerClient(self.api, "secret", "kubelet")
+        client = ControllerClient(self.api, admin, "kubelet")
         self.kubelet = Kubelet(
             client, self.processes, self.network, policy=policy, seed=1, on_problem=self.problems.append
         )
         self.network.kubelet = self.kubelet
-        self.loop = ControlLoop(self.api, "secret", self.kubelet, self.problems.append)
+        self.loop = ControlLoop(self.api, admin, self.kubelet, self.problems.append)
         self.loop.start()
         self.send(
             "POST", "/api/v1/namespaces", {"metadata": {"name": "shop", "labels": {"istio-injection": "enabled"}}}
