@@ -48,18 +48,20 @@ def _rows(loaded: LoadedConfig, name: str, shapes: Mapping[str, Shape], holder: 
 def render_rows(rows: list[Row]) -> str:
     """Render aligned columns that fit 80 characters; a long value moves below its name."""
     names = max(len(row.path) for row in rows)
-    origins = min(max(len(str(row.origin)) for row in rows), 30)
-    room = WIDTH - names - origins - 6
+    origins = max((len(str(row.origin)) for row in rows if row.origin.kind in ("file", "default")), default=0)
+    room = WIDTH - names - min(origins, 24) - 6
     lines = []
     for row in rows:
         start = f"  {row.path:<{names}}  "
-        if len(row.text) <= room and len(str(row.origin)) <= origins:
-            lines.append(f"{start}{row.text:<{room}}  {row.origin}")
+        for line in (f"{start}{row.text:<{room}}  {row.origin}", f"{start}{row.text}  {row.origin}"):
+            if len(line) <= WIDTH:
+                lines.append(line)
+                break
         else:
-            fits = len(str(row.origin)) <= origins
-            lines += [f"{start}{'':<{room}}  {row.origin}"] if fits else [start, f"    {row.origin}"]
+            alone = f"{start}{'':<{room}}  {row.origin}"
+            lines += [alone] if len(alone) <= WIDTH else [start.rstrip(), f"    {row.origin}"]
             lines += textwrap.wrap(row.text, WIDTH, initial_indent="    ", subsequent_indent="    ")
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(lines)
 
 
 def render_json(rows: list[Row]) -> dict[str, Any]:

@@ -141,9 +141,9 @@ class _Composer:
     def scalar(self, event: Any) -> Node:
         text: str = event.value
         tag = event.tag
-        if tag is None or tag == "!":
+        if tag is None:
             value = _resolve(text) if event.implicit[0] else text
-        elif tag == f"{_CORE}str":
+        elif tag in ("!", f"{_CORE}str"):
             value = text
         elif tag in {f"{_CORE}{kind}" for kind in ("int", "float", "bool", "null")}:
             value = _resolve(text)
