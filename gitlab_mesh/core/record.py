@@ -55,6 +55,7 @@ class Record:
         phase: A word of ``core.rollout.Phase``.
         step: Index of the current step.
         weight: Canary's share (0–1) that is intended, written before the route is.
+        ending: Outcome that is decided while the way out is still to be walked; "promoted" is never undone by a net.
         outcome: A word of ``core.report.model.Outcome`` once finished, else "running".
         reason: Why it ended so, one sentence.
         originals: What the router needs to restore exactly: fragments by object ("VirtualService/ns/name").
@@ -76,6 +77,7 @@ class Record:
     step: int = 0
     weight: float = 0.0
     steps: tuple[float, ...] = ()
+    ending: str = ""
     outcome: str = "running"
     reason: str = ""
     stable: SideIdentity | None = None

@@ -358,9 +358,8 @@ def _way_out(state: RolloutState, end: End, evidence: Evidence, now: float) -> A
         return _leave(state, end)
     if end.outcome is Outcome.DEPLOYED:
         return _leave(state, end)
-    broken_promotion = done.stable_patched and end.outcome is not Outcome.PROMOTED
-    if broken_promotion and not done.stable_ready and state.written > 0:
-        # Stable is half replaced while the canary carries everything: first make stable whole again.
+    if done.stable_patched and not done.stable_ready and end.outcome is not Outcome.PROMOTED:
+        # Stable is half replaced: first make it whole again, then give it traffic.
         if state.phase is Phase.PROMOTE:
             return Action(Verb.REVERT_STABLE, "stable gets its old template back before it gets traffic")
         if now - state.since <= plan.ready_seconds:

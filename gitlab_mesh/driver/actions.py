@@ -18,6 +18,7 @@ from gitlab_mesh.driver.watch import Watch
 from gitlab_mesh.driver.workloads import create_ours, find_ours, patch_template, read_workload, scale
 from gitlab_mesh.errors import ConflictError
 from gitlab_mesh.job import ServicePorts
+from gitlab_mesh.ports import LeaseState
 
 __all__ = ["Actions"]
 
@@ -62,6 +63,7 @@ class Actions:
             Verb.LOOK: self._look,
             Verb.DRAIN: self._drain,
             Verb.NEXT_STEP: self._next_step,
+            Verb.END: self._end,
             Verb.PATCH_STABLE: self._patch_stable,
             Verb.REVERT_STABLE: self._revert_stable,
             Verb.SCALE_DOWN: self._scale_down,
@@ -77,10 +79,12 @@ class Actions:
         """Seconds since the run's start."""
         return self.ports.clock.monotonic() - self.watch.started
 
-    def lost_to(self) -> bool:
-        """Whether the route now carries another driver's fence."""
+    def lost_to(self) -> str:
+        """Say who owns the rollout now, by fence or record; "" while it is ours."""
         fence = self.ports.router.read().fence
-        return fence not in (None, self.ledger.fence)
+        if fence not in (None, self.ledger.fence):
+            return f"the route carries the fence {fence}: another driver took over"
+        return self.ledger.taken_by()
 
     def _preflight(self, action: Action, state: RolloutState) -> None:
         _, warnings = preflight(self.ports, self._releasing())
@@ -88,9 +92,30 @@ class Actions:
             self.ports.console.line(warning, tone="warn")
 
     def _lock(self, action: Action, state: RolloutState) -> None:
-        self.ledger.acquire(over=None)
+        self.ledger.acquire(over=self._await_still())
         self.ledger.write(phase="lock", started=self.ports.clock.now().isoformat(timespec="seconds"))
         self.watch.fence = self.ledger.fence
+
+    def _await_still(self) -> LeaseState | None:
+        """Watch a lease that somebody holds although no rollout is open; return it if it stands still.
+
+        Its driver died between its last write and the release, or is just about to release. Expiry is measured on
+        our own monotonic clock: the lease must not change for its whole duration (as client-go's election does).
+        """
+        clock, lock = self.ports.clock, self.ports.lock
+        lease = lock.read()
+        if lease is None or not lease.holder or lease.holder == self.ports.driver.holder:
+            return lease
+        since = clock.monotonic()
+        while clock.monotonic() - since < lease.duration_seconds and not self.ports.signal():
+            self.ports.console.progress(f"the lease is held by {lease.holder}; waiting whether it is renewed")
+            clock.sleep(POLL_SECONDS)
+            seen = lock.read()
+            if seen is None or not seen.holder:
+                return seen
+            if seen != lease:
+                return None  # alive: acquiring will say who holds it
+        return lease
 
     def _prepare(self, action: Action, state: RolloutState) -> None:
         route = self.ports.router.read()
@@ -170,6 +195,10 @@ class Actions:
             self.ledger.write(phase=phase, step=state.step, weight=action.share)
         route = router.read()
         if route.fence is None:
+            # Somebody took the fence off. A driver that took over and finished does that, too (S4).
+            taken = self.ledger.taken_by()
+            if taken:
+                raise ConflictError(taken)
             change = router.plan_take_over(route, fence) if action.share == 0 else router.plan_prepare(route, fence)
             route = router.apply(change)
         if route.share is None and action.share > 0:
@@ -190,6 +219,8 @@ class Actions:
     def _look(self, action: Action, state: RolloutState) -> Evidence:
         self.ports.clock.sleep(self.ports.service.rollout.look_interval)
         evidence = self.watch.look()
+        if evidence.drift is not None:
+            evidence = replace(evidence, lost_lock=self.ledger.taken_by())
         judgement = evidence.judgement
         if judgement is not None:
             self.ledger.record = self.ledger.record.with_(
@@ -203,6 +234,11 @@ class Actions:
 
     def _next_step(self, action: Action, state: RolloutState) -> None:
         self.ledger.write(step=state.step + 1)
+
+    def _end(self, action: Action, state: RolloutState) -> None:
+        # A promotion is written down before it is tidied up. A rejection is not: weight 0 comes first, always.
+        if action.end is not None and action.end.outcome is Outcome.PROMOTED:
+            self.ledger.write(phase="promote", ending=Outcome.PROMOTED.value)
 
     def _patch_stable(self, action: Action, state: RolloutState) -> None:
         release = self._releasing()
@@ -262,7 +298,7 @@ class Actions:
             "outcome": "running" if open_still else end.outcome.value,
         }
         if not open_still:
-            changes |= {"originals": {}, "created": (), "judge_state": {}}
+            changes |= {"originals": {}, "created": (), "judge_state": {}, "ending": ""}
         if end.outcome in (Outcome.PROMOTED, Outcome.DEPLOYED):
             changes["last_good"] = record.canary
         if end.outcome is Outcome.REJECTED and record.canary is not None:

@@ -52,6 +52,16 @@ class Ledger:
         self.record = self.record.with_(**changes, updated=now)
         self.version = self.ports.store.write(self.record, self.version)
 
+    def taken_by(self) -> str:
+        """Say who took the rollout over, by the record in the cluster; "" while it is as we wrote it."""
+        record, version = self.ports.store.read()
+        if version == self.version or record is None:
+            return ""
+        driver = record.driver
+        who = f"pipeline {driver.pipeline or '?'}, job {driver.job or '?'} {driver.url}".rstrip()
+        state = "ended it" if record.finished else "took it over"
+        return f"rollout {self.record.id} is not ours any more: {who} {state}"
+
     def heartbeat(self) -> str:
         """Renew the lease in time; return why we may not write any more, or "".
 

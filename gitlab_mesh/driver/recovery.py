@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gitlab_mesh.core.mesh.route import RouteState
 from gitlab_mesh.core.record import Record
+from gitlab_mesh.core.report.model import Outcome
 from gitlab_mesh.core.rollout import Done, End, Phase, Plan, RolloutState
 from gitlab_mesh.core.workload import template_hash
 from gitlab_mesh.driver.actions import Actions
@@ -19,7 +20,7 @@ from gitlab_mesh.driver.workloads import read_workload
 from gitlab_mesh.errors import ObjectMissingError
 from gitlab_mesh.job import JobResult, ServicePorts
 
-__all__ = ["Found", "find_rollout", "roll_back"]
+__all__ = ["Found", "find_rollout", "free_lock", "roll_back"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,15 @@ def find_rollout(ports: ServicePorts) -> Found | None:
     return Found(record, version)
 
 
+def free_lock(ports: ServicePorts) -> str:
+    """Free a lease that is held although no rollout is recorded (its driver died in between); say whose it was."""
+    lease = ports.lock.read()
+    if lease is None or not lease.holder or lease.holder == ports.driver.holder:
+        return ""
+    ports.lock.release(ports.lock.acquire(ports.driver, over=lease))
+    return lease.holder
+
+
 def roll_back(ports: ServicePorts, found: Found, end: End) -> JobResult:
     """Take over at once (weight 0 is always safe) and walk the way out; the old driver then finds the fence changed.
 
@@ -46,6 +56,8 @@ def roll_back(ports: ServicePorts, found: Found, end: End) -> JobResult:
     """
     clock = ports.clock
     started = clock.monotonic()
+    if found.record.ending == Outcome.PROMOTED:
+        end = End(Outcome.PROMOTED, "stable ran the release already when the job ended; the rest was tidied up")
     ledger = Ledger(ports, found.record, found.version)
     ledger.acquire(over=ports.lock.read())
     ledger.write()
@@ -86,6 +98,7 @@ def _rebuild(ports: ServicePorts, record: Record, route: RouteState | None, end:
     service = ports.service
     rollout = service.rollout
     stable = read_workload(ports.cluster, service.namespace, service.stable_workload)
+    promoted = record.ending == Outcome.PROMOTED
     was = record.originals.get(f"Deployment/{service.namespace}/{service.stable_workload}")
     patched = stable is not None and was is not None
     if stable is not None and was is not None:
@@ -104,8 +117,9 @@ def _rebuild(ports: ServicePorts, record: Record, route: RouteState | None, end:
         prepared=route is not None and any(not key.startswith("Deployment/") for key in record.originals),
         deployed=any(key.startswith("Deployment/") for key in record.created),
         stable_patched=patched,
+        stable_ready=promoted,
     )
-    phase = Phase.PROMOTE if patched and share > 0 else Phase.ROLL_BACK
+    phase = Phase.PROMOTE if patched and not promoted else Phase.ROLL_BACK
     return RolloutState(
         plan, phase, started=now, since=now, written=share, exposed=share > 0 or record.weight > 0, done=done, end=end
     )

@@ -101,13 +101,12 @@ class Judge:
         self.fresh = False
         self._read_health(look)
         if not problem:
-            seconds = look.time_seconds - self.time if self.time is not None else self._look_seconds
-            self.time = look.time_seconds
+            before, self.time = self.time, look.time_seconds
             if look.weight is not None:
-                self._read_counts(look, look.weight, seconds)
+                self._read_counts(look, look.weight, before)
             if look.weight and self.user:
                 for track in self.user:
-                    track.look(look.user, self._cap("user", 1.0))
+                    track.look(look.user, self._cap("user"))
         return judgement_of(self)
 
     def _read_health(self, look: Look) -> None:
@@ -119,18 +118,19 @@ class Judge:
         elif canary.reason in ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError"):
             self.crash = f"the canary does not run: {canary.reason}"
 
-    def _read_counts(self, look: Look, weight: float, seconds: float) -> None:
-        served = look.stable.requests + look.canary.requests
-        rate = served / seconds
-        self.rps = rate if self.rps == 0.0 or weight == 0.0 else 0.7 * self.rps + 0.3 * rate
+    def _read_counts(self, look: Look, weight: float, before: float | None) -> None:
+        start = before if before is not None else look.time_seconds - self._look_seconds
+        if before is not None:  # how long the first look took is not known
+            rate = (look.stable.requests + look.canary.requests) / (look.time_seconds - before)
+            self.rps = rate if self.rps == 0.0 else 0.7 * self.rps + 0.3 * rate
         if abs(weight - self.weight) > 1e-9:
             self.weight, self.step_requests = weight, 0
         self.step_requests += look.canary.requests
         if weight > 0:
             if self.begun is None:
-                self.begun = look.time_seconds - seconds
+                self.begun = start
                 self.errors.begin(self.baseline.error_ratio)
-            self._end_startup(look.time_seconds - seconds)
+            self._end_startup(start)
             self.silent = 0 if look.canary.requests else self.silent + 1
             self._compare(look, weight)
         self.baseline.learn(look.stable, latency=self.latency is None)
@@ -161,7 +161,7 @@ class Judge:
         arms = Arms(
             float(look.canary.requests), bad, float(look.stable.requests), float(sum(look.stable.errors.values()))
         )
-        self.errors.look(arms, self._cap("errors", 1.0))
+        self.errors.look(arms, self._cap("outage" if self.starting else "errors"))
         self.harm.look(arms)
         expected = arms.canary_n * (self.baseline.error_ratio or 0.0)
         keep = 0.6
@@ -170,7 +170,7 @@ class Judge:
         self.recent_expected = keep * self.recent_expected + expected
         if self.starting:
             self.early_bad += bad
-            self.outage.look(arms.canary_n, bad, self._cap("outage", 1.0))
+            self.outage.look(arms.canary_n, bad, self._cap("outage"))
             self.outage_log = min(self.outage.log_wealth, self.errors.worse.log_wealth)
         if self.slo is not None:
             for limit in self.slo:
@@ -199,10 +199,10 @@ class Judge:
             )
             track.look(arms, cap)
 
-    def _cap(self, name: str, times: float, parts: int = 1) -> float:
+    def _cap(self, name: str, times: float = 1.0, parts: int = 1) -> float:
         """Log of the most that one look may multiply a metric's capital by, so that a breach needs several."""
         looks = max(2, round(times * self.settings.guard_seconds / self._look_seconds))
-        if self.time is not None and self.time < self.hasty_until:
+        if self.starting or (self.time is not None and self.time < self.hasty_until):
             looks = 2
         share = self._shares[name] / parts
         return 1.001 * log(1.0 / (self.settings.false_rollback * share)) / looks

@@ -86,13 +86,13 @@ class BudgetSchedule:
 
 
 def first_weight(rps: float, settings: JudgeSettings, schedule: BudgetSchedule) -> float:
-    """Return the share to begin with: an outage of the whole start-up would cost the budget.
+    """Return the share to begin with: an outage of the whole start-up and reaction would cost the budget.
 
     Args:
         rps: Requests per second of both sides.
         settings: The policy.
         schedule: The limits of the ramp.
     """
-    wait = max(settings.startup_seconds, settings.reaction_seconds)
+    wait = settings.startup_seconds + settings.reaction_seconds
     share = settings.bad_request_budget / max(rps * wait, 1e-9)
     return min(max(share, schedule.least), schedule.first)

@@ -11,7 +11,7 @@ from typing import Any
 
 from gitlab_mesh.core.report.model import Outcome, Report
 from gitlab_mesh.core.rollout import End
-from gitlab_mesh.driver.recovery import Found, find_rollout, roll_back
+from gitlab_mesh.driver.recovery import Found, find_rollout, free_lock, roll_back
 from gitlab_mesh.job import Job, JobOption, JobResult, ServicePorts
 
 __all__ = ["JOB"]
@@ -21,7 +21,9 @@ def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
     """Take the service's traffic back to stable, whoever drives; twice-safe."""
     found = find_rollout(ports)
     if found is None:
-        return _nothing(ports, "no rollout is recorded that is not finished")
+        freed = "" if options.get("if_unfinished") else free_lock(ports)
+        also = f"; the lease that {freed} still held is free now" if freed else ""
+        return _nothing(ports, f"no rollout is recorded that is not finished{also}")
     if options.get("if_unfinished") and found.record.driver.holder != ports.driver.holder:
         return _nothing(ports, f"rollout {found.record.id} belongs to {found.record.driver.holder}, not to this job")
     return roll_back(ports, found, _reason(ports, found, options))

@@ -1,0 +1,52 @@
+"""What tests of whole releases share: the service, running a release, and what must be as before."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from gitlab_mesh.config.model import RolloutConfig, RouteConfig, ServiceConfig, StepConfig
+from gitlab_mesh.core.judge.settings import JudgeSettings
+from gitlab_mesh.job import JobResult
+from gitlab_mesh.testing.ports import ModelPorts
+from gitlab_mesh.testing.shop import ShopModel
+from gitlab_mesh_jobs.canary.job import JOB
+
+FAST = RolloutConfig(steps=(StepConfig(10), StepConfig(50)), step_bake=10.0, look_interval=1.0, ready_deadline=30.0)
+
+
+def service(**changes: Any) -> ServiceConfig:
+    base = ServiceConfig(
+        "shop",
+        "shop",
+        RouteConfig(virtual_service="shop"),
+        rollout=FAST,
+        judge=JudgeSettings(bake_seconds=20.0),
+    )
+    return replace(base, **changes)
+
+
+def release(ports: ModelPorts, tag: str, **options: Any) -> JobResult:
+    return JOB.run(ports, {"image": f"registry.example/shop:{tag}", **options})
+
+
+def user_objects(model: ShopModel) -> dict[str, Any]:
+    """What the user owns, without what the API server keeps about it."""
+    found = {}
+    for kind in ("VirtualService", "DestinationRule", "Deployment", "Service"):
+        for item in model.cluster.list(kind, "shop"):
+            meta = item["metadata"]
+            kept = {key: meta.get(key) for key in ("name", "labels", "annotations")}
+            found[f"{kind}/{meta['name']}"] = copy.deepcopy({"spec": item["spec"], **kept})
+    return found
+
+
+def assert_nothing_left(model: ShopModel, before: Mapping[str, Any]) -> None:
+    assert user_objects(model) == before
+    assert not [
+        pod for pod in model.cluster.list("Pod", "shop") if pod["metadata"]["labels"].get("version") == "canary"
+    ]
+    for lease in model.cluster.list("Lease", "shop"):
+        assert not lease["spec"].get("holderIdentity")
