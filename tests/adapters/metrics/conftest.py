@@ -220,15 +220,16 @@ def prometheus() -> Iterator[PrometheusServer]:
     server.close()
 
 
-@pytest.fixture
-def kit() -> Any:
+class Kit:
     """The functions and classes of this file: test modules cannot import it."""
 
-    class Kit:
-        served = Served
-        page = staticmethod(render_page)
-        matrix = staticmethod(to_matrix)
-        data = staticmethod(data)
-        error = staticmethod(error)
+    served = Served
+    page = staticmethod(render_page)
+    matrix = staticmethod(to_matrix)
+    data = staticmethod(data)
+    error = staticmethod(error)
 
+
+@pytest.fixture(scope="session")
+def kit() -> Any:
     return Kit
