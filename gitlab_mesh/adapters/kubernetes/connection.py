@@ -177,13 +177,16 @@ class Connection:
     def _authorization(self, client: Any) -> str | None:
         """Return the header's value; the client's hook runs credential plug-ins and reads rotated files here."""
         try:
-            value = client.configuration.get_api_key_with_prefix("BearerToken", "authorization")
+            if client.configuration.refresh_api_key_hook is not None:
+                client.configuration.refresh_api_key_hook(client.configuration)
         except Exception as error:  # plug-ins of the official client raise anything
             raise AccessDeniedError(
                 f"context {self.target.context}: the credentials cannot be renewed",
                 why=f"{type(error).__name__} in the credential plug-in of the kubeconfig",
                 hint=f"check it with: kubectl --context {self.target.context} auth can-i get pods",
             ) from error
+        keys = client.configuration.api_key
+        value = keys.get("BearerToken") or keys.get("authorization")  # the second is the name before kubernetes 37
         return None if value is None else str(value).strip()
 
     def _send(

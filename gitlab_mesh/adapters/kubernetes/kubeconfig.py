@@ -185,7 +185,7 @@ def load_configuration(target: Target) -> Any:
 def _adjust(configuration: Any, env: Mapping[str, str]) -> None:
     configuration.connection_pool_maxsize = POOL_SIZE
     if not configuration.ssl_ca_cert and env.get("SSL_CERT_FILE"):
-        # An agent server (KAS) with a private CA: GitLab's documentation names this variable. Clients before 36
+        # An agent server (KAS) with a private CA: GitLab's documentation names this variable. Old clients
         # would use certifi's bundle instead.
         configuration.ssl_ca_cert = env["SSL_CERT_FILE"]
     if urlsplit(configuration.host).hostname in ("127.0.0.1", "localhost", "::1"):

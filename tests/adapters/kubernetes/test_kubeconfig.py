@@ -130,7 +130,7 @@ def test_in_the_cluster_the_service_account_is_used(tmp_path: Path) -> None:
     configuration = load_configuration(target)
     assert target.context == "in-cluster"
     assert configuration.host == "https://10.0.0.1:443"
-    assert configuration.get_api_key_with_prefix("BearerToken", "authorization").lower() == "bearer mounted"
+    assert [value.lower() for value in configuration.api_key.values()] == ["bearer mounted"]
     with pytest.raises(UsageError, match="no kubeconfig has the context x"):
         find_target("x", env, service_account=tmp_path)
 
