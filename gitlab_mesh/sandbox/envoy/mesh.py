@@ -18,12 +18,11 @@ from gitlab_mesh.sandbox.envoy.model import (
     MeshSettings,
     PodEndpoint,
     ProxyPod,
-    Translation,
     UntranslatableError,
 )
 from gitlab_mesh.sandbox.envoy.proxy import EnvoyProxy
 from gitlab_mesh.sandbox.envoy.telemetry import Telemetry
-from gitlab_mesh.sandbox.envoy.translate import TRANSLATED_KINDS, translate
+from gitlab_mesh.sandbox.envoy.translate import is_translated, translate
 from gitlab_mesh.sandbox.processes import Processes
 
 __all__ = ["Mesh"]
@@ -73,7 +72,7 @@ class Mesh:
         self.warnings: tuple[str, ...] = ()
         self._inbound = InboundPods(self.proxy.ports)
         self._applied = 0
-        self._accepted: dict[str, str] = {}
+        self._good: Sequence[Body] = ()
         self._requested = 0
         self._done = 0
         self._stopping = False
@@ -96,14 +95,24 @@ class Mesh:
         pod = self._inbound.find(namespace, name)
         return pod.port if pod else None
 
-    def active_requests(self, namespace: str, name: str) -> int:
-        """Return the number of requests that a pod's app is serving now.
+    def pods_changed(self) -> None:
+        """Take in the pods as they are now; returns when they are in force, or when a problem has been reported.
 
-        Raises:
-            TransientError: Envoy does not run.
+        Objects at fault do not stand in the way: pods are then followed with the last good ones.
         """
+        ticket = self.notify()
+        with self._changed:
+            self._changed.wait_for(lambda: self._done >= ticket or self._stopping, _WAIT_SECONDS)
+
+    def active_requests(self, namespace: str, name: str) -> int:
+        """Return the number of requests that a pod's app is serving now: none while Envoy does not run."""
         pod = self._inbound.find(namespace, name)
-        return self.proxy.active_requests(f"inbound|{pod.key}") if pod else 0
+        try:
+            return self.proxy.active_requests(f"inbound|{pod.key}") if pod else 0
+        except TransientError:
+            if self.proxy.running:
+                raise
+            return 0
 
     def start(self) -> None:
         """Start Envoy with what is there.
@@ -113,15 +122,15 @@ class Mesh:
         Raises:
             TransientError: Envoy could not be started.
         """
-        pods = self._inbound.update(self._pods())
+        pods, objects = self._inbound.update(self._pods()), list(filter(is_translated, self._objects()))
         try:
-            translation, sources = self._translate(pods)
+            translation = translate(objects, pods, self.settings)
         except UntranslatableError as error:
-            translation, sources = translate((), pods, self.settings), {}
+            objects, translation = [], translate((), pods, self.settings)
             self._report(error)
         with self._work:
             self.proxy.start(translation.config, self._next_version())
-        self._accepted, self.warnings = sources, translation.warnings
+        self._good, self.warnings = objects, translation.warnings
         self._thread.start()
 
     def stop(self) -> None:
@@ -158,14 +167,19 @@ class Mesh:
             TransientError: It took longer than ``timeout`` seconds.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: self._done >= ticket, timeout):
+            self._changed.wait_for(lambda: self._done >= ticket or self._stopping, timeout)
+            if self._done < ticket:
                 raise TransientError(f"the mesh did not take in a change within {timeout:g} s")
         if self.problem:
             raise self.problem
 
     def accepted_resource_version(self, kind: str, namespace: str, name: str) -> str | None:
         """Return the ``resourceVersion`` of the object that Envoy has in force; None if it has none."""
-        return self._accepted.get(f"{kind}/{namespace}/{name}")
+        for body in self._good:
+            meta = body.get("metadata", {})
+            if (body.get("kind"), meta.get("namespace"), meta.get("name")) == (kind, namespace, name):
+                return str(meta.get("resourceVersion"))
+        return None
 
     def _proxies(self) -> dict[str, str]:
         sources = (self.settings.gateway, self.settings.client)
@@ -175,22 +189,12 @@ class Mesh:
         self._applied += 1
         return str(self._applied)
 
-    def _translate(self, pods: Sequence[InboundPod]) -> tuple[Translation, dict[str, str]]:
-        """Translate what is listed now; returns the objects' resource versions as well."""
-        objects = [body for body in self._objects() if body.get("kind") in TRANSLATED_KINDS]
-        versions = {}
-        for body in objects:
-            meta = body.get("metadata", {})
-            versions[f"{body['kind']}/{meta.get('namespace')}/{meta.get('name')}"] = str(meta.get("resourceVersion"))
-        return translate(objects, pods, self.settings), versions
-
     def _run(self) -> None:
         busy = False
         while True:
             with self._changed:
-                self._changed.wait_for(
-                    lambda: self._stopping or self._requested > self._done, _COLLECT_SECONDS if busy else None
-                )
+                pause = _COLLECT_SECONDS if busy else None
+                self._changed.wait_for(lambda: self._stopping or self._requested > self._done, pause)
                 if self._stopping:
                     return
                 wanted = self._requested
@@ -207,16 +211,27 @@ class Mesh:
                 self._changed.notify_all()
 
     def _take_in(self) -> GitlabMeshError | None:
+        """Apply what is there now; if its objects are at fault, follow the pods with the last good objects."""
         try:
-            translation, sources = self._translate(self._inbound.update(self._pods()))
+            pods, objects = self._inbound.update(self._pods()), list(filter(is_translated, self._objects()))
+        except Exception as error:
+            return GitlabMeshError("the mesh cannot list what there is", why=repr(error))
+        problem = self._apply(objects, pods)
+        if problem is not None and not isinstance(problem, TransientError):
+            self._apply(self._good, pods)
+        return problem
+
+    def _apply(self, objects: Sequence[Body], pods: Sequence[InboundPod]) -> GitlabMeshError | None:
+        try:
+            translation = translate(objects, pods, self.settings)
             with self._work:
                 self.proxy.apply(translation.config, self._next_version())
         except GitlabMeshError as error:
             return error
         except Exception as error:
-            # An object that no API server would have let in, or a bug: the mesh must go on with the last good one.
-            return GitlabMeshError("the mesh could not take in a change", why=repr(error))
-        self._accepted, self.warnings = sources, translation.warnings
+            # An object that no API server would let in, or a bug: the mesh must go on with what it has.
+            return GitlabMeshError("the mesh cannot take in a change", why=repr(error))
+        self._good, self.warnings = objects, translation.warnings
         return None
 
     def _report(self, problem: GitlabMeshError | None) -> None:

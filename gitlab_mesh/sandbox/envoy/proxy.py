@@ -99,7 +99,8 @@ class EnvoyProxy:
             XdsRejectedError: Envoy refused it; the configuration before is in force, and in the files again.
             TransientError: Envoy does not run; the files hold the configuration for its next start.
         """
-        before, self._wanted, self._version = (self._wanted, self._version), config, version
+        before = (self._wanted, self._version, self._clusters, self._listeners)
+        self._wanted, self._version = config, version
         if not self.running:
             raise TransientError("Envoy does not run", hint="it will start with the new configuration")
         self._clusters = {**self._clusters, **config.clusters}
@@ -107,13 +108,13 @@ class EnvoyProxy:
         try:
             self._write_stages(config, version)
         except XdsRejectedError:
-            self._wanted, self._version = before
+            self._wanted, self._version, self._clusters, self._listeners = before
             self._undo(f"{version}-undone")
             raise
 
     def _undo(self, file_version: str) -> None:
         """Write the configuration that is in force again, and wait: refusals still to come belong to what is undone."""
-        self._write_all(file_version)
+        self._write(file_version)
         while True:
             with contextlib.suppress(XdsRejectedError):
                 self._await(self._files.versions())
@@ -141,6 +142,9 @@ class EnvoyProxy:
 
     def _write_all(self, file_version: str) -> None:
         self._clusters, self._listeners = dict(self._wanted.clusters), dict(self._wanted.listeners)
+        self._write(file_version)
+
+    def _write(self, file_version: str) -> None:
         self._write_each("eds", self._wanted.endpoints, file_version)
         self._write_each("rds", self._wanted.routes, file_version)
         self._files.write("cds", self._clusters, file_version)

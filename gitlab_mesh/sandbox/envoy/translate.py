@@ -23,26 +23,37 @@ from gitlab_mesh.sandbox.envoy.services import MeshService, read_services
 from gitlab_mesh.sandbox.envoy.telemetry_tags import destination_tags, source_tags
 from gitlab_mesh.sandbox.envoy.virtual_hosts import gateway_hosts, mesh_hosts, read_gateways
 
-__all__ = ["TRANSLATED_KINDS", "translate"]
+__all__ = ["is_translated", "translate"]
 
-TRANSLATED_KINDS = ("VirtualService", "DestinationRule", "Gateway", "Service")
+# Other API groups have kinds of the same names: Gateway API's Gateway, Knative's Service.
+_GROUPS = {
+    "VirtualService": "networking.istio.io",
+    "DestinationRule": "networking.istio.io",
+    "Gateway": "networking.istio.io",
+    "Service": "",
+}
+
+
+def is_translated(body: Mapping[str, Any]) -> bool:
+    """Whether an object is of a kind that the translation reads; without ``apiVersion`` the kind alone decides."""
+    group = _GROUPS.get(str(body.get("kind")))
+    return group is not None and str(body.get("apiVersion", f"{group}/")).rpartition("/")[0] == group
 
 
 def translate(objects: Iterable[Mapping[str, Any]], pods: Sequence[InboundPod], settings: MeshSettings) -> Translation:
     """Translate everything that is there.
 
     Args:
-        objects: Kubernetes objects as JSON; kinds other than ``TRANSLATED_KINDS`` are skipped.
+        objects: Kubernetes objects as JSON; others than ``is_translated`` are skipped.
         pods: All pods with a sidecar, ready or not.
         settings: Ports and pods of the gateway and the client.
 
     Raises:
         UntranslatableError: An object uses a field, or a value of it, that is not translated.
     """
-    kinds: dict[str, list[Mapping[str, Any]]] = {kind: [] for kind in TRANSLATED_KINDS}
-    for body in objects:
-        if (kind := body.get("kind", "")) in kinds:
-            kinds[kind].append(body)
+    kinds: dict[str, list[Mapping[str, Any]]] = {kind: [] for kind in _GROUPS}
+    for body in filter(is_translated, objects):
+        kinds[body["kind"]].append(body)
     warnings: list[str] = []
     services = read_services(kinds["Service"], warnings)
     policies = read_destination_rules(kinds["DestinationRule"], warnings)

@@ -229,8 +229,11 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, upstreams: Upstreams) -> Iterator[World]:
-    """A running mesh: Service shop with subsets v1 and v2, one pod each, all traffic to v1."""
+def world(request: pytest.FixtureRequest, tmp_path: Path, upstreams: Upstreams) -> Iterator[World]:
+    """A running mesh: Service shop with subsets v1 and v2, one pod each, all traffic to v1.
+
+    Its parameter is the number of Envoy's worker threads, 1 by default.
+    """
     with Processes(tmp_path) as processes:
         made: World
         directory = tmp_path / "envoy"
@@ -241,6 +244,7 @@ def world(tmp_path: Path, upstreams: Upstreams) -> Iterator[World]:
             directory,
             processes,
             on_problem=lambda problem: made.problems.append(problem),
+            concurrency=getattr(request, "param", 1),
         )
         made = World(mesh, upstreams)
         made.objects += [Objects.service(), Objects.rule("v1", "v2"), Objects.weights(("v1", 100), ("v2", 0))]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gitlab_mesh.errors import GitlabMeshError, TransientError
+from gitlab_mesh.errors import GitlabMeshError, ObjectMissingError, TransientError
 from gitlab_mesh.sandbox.envoy.mesh import Mesh
 from gitlab_mesh.sandbox.envoy.model import UntranslatableError, XdsRejectedError
 from gitlab_mesh.sandbox.envoy.ports import ReservedPorts
@@ -118,6 +118,18 @@ def test_what_cannot_be_translated_keeps_the_last_good_configuration(world, make
     assert world.client().get().pod == "v2"
 
 
+@pytest.mark.parametrize("fault", [{"corsPolicy": {}}, {"match": [{"uri": {"regex": "(("}}]}])
+def test_pods_are_followed_although_an_object_is_at_fault(world, make, fault: dict[str, Any]) -> None:
+    world.put(make.route([{"route": [make.to("v2")], **fault}]))
+    world.pods[0] = make.pod("v1", name="shop-v1-1", app_port=world.upstreams.start("v1-new"))
+    world.mesh.pods_changed()
+    assert world.client().get().pod == "v1-new"
+    with pytest.raises(ObjectMissingError):
+        world.mesh.telemetry.render("shop", "shop-v1-0")
+    with pytest.raises(GitlabMeshError):
+        world.settle()
+
+
 def test_what_envoy_refuses_keeps_serving_also_after_a_restart(world, make) -> None:
     world.put(make.route([{"match": [{"uri": {"regex": "(("}}], "route": [make.to("v2")]}], version="7"))
     with pytest.raises(XdsRejectedError, match=r"missing \)"):
@@ -143,6 +155,8 @@ def test_a_killed_envoy_comes_back_on_the_same_ports_with_what_was_missed(world,
         world.settle()
     with pytest.raises(OSError, match="refused"):
         world.client().get()
+    world.mesh.pods_changed()  # no error: pods go on while Envoy is down
+    assert world.mesh.active_requests("shop", "shop-v1-0") == 0
     world.mesh.restart_proxy()
     assert world.client().get().pod == "v2"
     assert (world.mesh.gateway_port, world.mesh.mesh_port, world.mesh.inbound_port("shop", "shop-v1-0")) == ports
@@ -165,9 +179,16 @@ def test_an_untranslatable_object_at_the_start_is_a_problem_not_an_end(make, ups
     assert not list(processes.running)
 
 
-def test_a_lister_that_fails_does_not_end_the_mesh(world, make) -> None:
-    world.objects.append({"kind": "Service", "metadata": {"name": "odd"}, "spec": {"ports": [{}]}})
-    with pytest.raises(GitlabMeshError, match="could not take in a change"):
+@pytest.mark.parametrize(
+    ("odd", "why"),
+    [
+        ({"kind": "Service", "metadata": {"name": "odd"}, "spec": {"ports": [{}]}}, "cannot take in a change"),
+        (None, "cannot list"),
+    ],
+)
+def test_neither_a_broken_object_nor_a_broken_lister_ends_the_mesh(world, odd: Any, why: str) -> None:
+    world.objects.append(odd)
+    with pytest.raises(GitlabMeshError, match=why):
         world.settle()
     world.objects.pop()
     world.settle()

@@ -133,6 +133,15 @@ def test_the_histogram_has_every_request_at_once_and_istios_buckets(known) -> No
     assert len(samples(text, f"{name}_sum")) == len(counted)
 
 
+@pytest.mark.parametrize("world", [2], indirect=True)
+def test_two_workers_count_as_one(world) -> None:
+    for _ in range(20):
+        world.client().get()  # a connection each, so that both workers get some
+    text = world.mesh.telemetry.render("default", "client-0")
+    assert [value for _, value in samples(text, "istio_requests_total")] == [20]
+    assert [value for _, value in samples(text, "istio_request_duration_milliseconds_count")] == [20]
+
+
 def test_a_slow_request_falls_into_its_bucket(world, make) -> None:
     fault = {"delay": {"fixedDelay": "60ms", "percentage": {"value": 100}}}
     world.put(make.route([{"route": [make.to("v1")], "fault": fault}]))

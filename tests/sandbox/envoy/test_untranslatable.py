@@ -117,5 +117,19 @@ def test_the_error_names_object_and_path(make, mesh_settings: MeshSettings, kind
     assert path in str(caught.value)
 
 
-def test_other_kinds_are_not_the_data_planes_business(make, mesh_settings: MeshSettings) -> None:
-    assert translate([make.body("ConfigMap", "x", {"novel": 1})], [], mesh_settings).warnings == ()
+@pytest.mark.parametrize(
+    ("api_version", "kind"),
+    [("v1", "ConfigMap"), ("gateway.networking.k8s.io/v1", "Gateway"), ("serving.knative.dev/v1", "Service")],
+)
+def test_other_kinds_are_not_the_data_planes_business(
+    make, mesh_settings: MeshSettings, api_version: str, kind: str
+) -> None:
+    body = make.body(kind, "x", {"novel": 1}) | {"apiVersion": api_version}
+    assert translate([body], [], mesh_settings).warnings == ()
+
+
+@pytest.mark.parametrize("api_version", ["networking.istio.io/v1", "networking.istio.io/v1beta1"])
+def test_every_version_of_istios_group_is_read(make, mesh_settings: MeshSettings, api_version: str) -> None:
+    body = make.body("VirtualService", "x", {"novel": 1}) | {"apiVersion": api_version}
+    with pytest.raises(UntranslatableError):
+        translate([body], [], mesh_settings)
