@@ -119,9 +119,12 @@ def translate(error: Exception, token: Token | None) -> GitlabMeshError:
     if isinstance(error, GitlabMeshError):
         return error
     name = token.name if token else "no token"
-    if isinstance(error, gitlab.exceptions.GitlabParsingError):
+    if isinstance(error, gitlab.exceptions.GitlabParsingError | ValueError | TypeError | LookupError | AttributeError):
+        # The attributes of python-gitlab's objects are whatever came: the second group means "not GitLab's form".
         return TransientError(
-            "GitLab's answer is not JSON", why="a login page or a proxy's error page?", hint="check CI_API_V4_URL"
+            "GitLab's answer is not its API's JSON",
+            why="a login page or a proxy's error page?",
+            hint="check CI_API_V4_URL",
         )
     if isinstance(error, gitlab.exceptions.GitlabError):
         code = error.response_code or 0

@@ -82,7 +82,10 @@ class StickyNotes:
             import gitlab.exceptions
 
             try:
-                self._own_ids[token.name] = int(dict(client.http_get("/user"))["id"])  # type: ignore[arg-type]
+                user = client.http_get("/user")
+                if not isinstance(user, dict):
+                    raise gitlab.exceptions.GitlabParsingError("no JSON object")
+                self._own_ids[token.name] = int(user["id"])
             except gitlab.exceptions.GitlabHttpError as error:
                 if error.response_code not in {403, 404}:
                     raise

@@ -189,7 +189,7 @@ def test_twenty_jobs_at_once_leave_one_note_with_the_newest_state(world: World) 
         thread.join()
     assert [note.body.split("\n")[0] for note in world.notes()] == ["state 19"]
     assert answers[19] == ""
-    assert all("" == answer or "a newer run" in answer for answer in answers.values()), answers
+    assert all(answer == "" or "a newer run" in answer for answer in answers.values()), answers
 
 
 def test_an_older_state_that_lands_late_is_put_right_by_the_second_look(world: World) -> None:

@@ -63,7 +63,11 @@ def _fence(token: Token, charts: list[str]) -> str:
     language = token.info.strip().partition(" ")[0]
     code = f"<pre><code>{escape(token.content)}</code></pre>"
     if language != "mermaid":
-        return f'<span class="code-language">{escape(language)}</span>{code}' if language else code
+        return (
+            f'<span class="code-language">{escape(language)}</span>{code}'
+            if language not in {"", "text", "plaintext"}
+            else code
+        )
     drawn = draw_xychart(token.content)
     if drawn:
         charts.append(drawn)

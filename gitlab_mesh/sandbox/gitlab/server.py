@@ -82,8 +82,10 @@ class GitlabServer(Scene):
             try:
                 caller = authenticate(self.state, request, job_token_allowed=row.job_token)
             except ApiError as error:
-                # Without a recognised credential a private project does not exist; other endpoints ask for login.
-                if error.status == 401 and row.handler is instance.get_project:
+                # This endpoint is open for public projects: without a credential that counts here, a private one does
+                # not exist. A wrong access token is 401 all the same.
+                known_form = {"private-token", "authorization"} & set(request.headers)
+                if error.status == 401 and row.handler is instance.get_project and not known_form:
                     raise ApiError(404, "404 Project Not Found") from error
                 raise
             project = None
