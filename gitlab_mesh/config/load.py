@@ -154,5 +154,5 @@ def _raise(problems: Problems, name: str) -> None:
     raise ConfigError(
         f"{name}: {len(lines)} mistake{'s' if len(lines) > 1 else ''}",
         lines[:MAX_SHOWN] + more,
-        hint="correct them; all keys with their defaults: gitlab-mesh config schema, docs/mesh-yaml.md",
+        hint="correct them; all keys with their defaults: gitlab-mesh config reference",
     )

@@ -8,7 +8,6 @@ own retries behind it would send a PUT or DELETE a second time.
 from __future__ import annotations
 
 import json
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,8 +16,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from gitlab_mesh import __version__
+from gitlab_mesh.adapters.kubernetes.faults import NotSentError, map_fault
 from gitlab_mesh.adapters.kubernetes.kubeconfig import Target, load_configuration
-from gitlab_mesh.errors import AccessDeniedError, GitlabMeshError, TransientError, UsageError
+from gitlab_mesh.errors import AccessDeniedError, TransientError
 
 __all__ = ["JSON", "JSON_PATCH", "TIMEOUT_SECONDS", "Answer", "Connection"]
 
@@ -57,10 +57,6 @@ class Answer:
             return False
         document = self.document() or {}
         return document.get("kind") == "Status" and document.get("apiVersion") == "v1"
-
-
-class _NotSentError(TransientError):
-    """No connection came about: whatever the verb, the server has not seen the request."""
 
 
 class Connection:
@@ -124,12 +120,11 @@ class Connection:
             AccessDeniedError: Credentials cannot be renewed.
             UsageError: The server's certificate is not trusted.
         """
-        wanted = {name: value for name, value in (query or {}).items() if value}
-        url = path + (f"?{urlencode(wanted)}" if wanted else "")
+        wanted = urlencode({name: value for name, value in (query or {}).items() if value})
+        url = f"{path}?{wanted}" if wanted else path
         payload = None if body is None else json.dumps(body).encode()
         headers = {"Accept": "*/*" if relayed else JSON, "User-Agent": f"gitlab-mesh/{__version__}"}
-        if payload is not None:
-            headers["Content-Type"] = content_type
+        headers |= {"Content-Type": content_type} if payload is not None else {}
         backoff = iter(() if relayed else BACKOFF_SECONDS)
         renewed = False
         while True:
@@ -137,7 +132,7 @@ class Connection:
             try:
                 answer = self._send(client, method, url, headers, payload, timeout_seconds or self._timeout)
             except TransientError as error:
-                may_repeat = isinstance(error, _NotSentError) or method == "GET"
+                may_repeat = isinstance(error, NotSentError) or method == "GET"
                 delay = next(backoff, None) if may_repeat else None
                 if delay is None:
                     raise
@@ -215,7 +210,8 @@ class Connection:
                 raise
             response.release_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._fault(error, method, url, timeout) from error
+            what = f"{method} {url.partition('?')[0]}"
+            raise map_fault(error, self.server, self.target.context, what, timeout) from error
         return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
 
     def _read_body(self, response: Any, deadline: float, timeout: float) -> bytes:
@@ -236,35 +232,3 @@ class Connection:
                     hint="try again; if it stays, look at the way to the API server",
                 )
         return b"".join(chunks)
-
-    def _fault(self, error: Exception, method: str, url: str, timeout: float) -> GitlabMeshError:
-        from urllib3 import exceptions
-
-        request = f"{method} {url.partition('?')[0]}"
-        reason = _innermost(error)
-        where = f"Kubernetes API {self.server} (context {self.target.context})"
-        again = f"check that this job reaches it: kubectl --context {self.target.context} version"
-        if isinstance(reason, ssl.SSLCertVerificationError):
-            return UsageError(
-                f"{where}: its certificate is not trusted",
-                why=reason.verify_message,
-                hint="set certificate-authority in the kubeconfig, or SSL_CERT_FILE for an agent server's own CA",
-            )
-        said = reason.strerror if isinstance(reason, OSError) and reason.strerror else type(reason).__name__
-        if isinstance(error, (exceptions.NewConnectionError, exceptions.ConnectTimeoutError, exceptions.ProxyError)):
-            return _NotSentError(f"{where} cannot be reached", why=said, hint=again)
-        if isinstance(error, (exceptions.TimeoutError, TimeoutError)):
-            return TransientError(f"{where}: no answer to {request} within {timeout:g} s", hint=again)
-        return TransientError(f"{where}: the connection broke during {request}", why=said, hint=again)
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """Return the cause that the operating system or TLS named, behind urllib3's wrapping."""
-    found = error
-    for _ in range(8):
-        inner = found.__cause__ or found.__context__
-        inner = inner or next((part for part in found.args if isinstance(part, BaseException)), None)
-        if inner is None:
-            break
-        found = inner
-    return found
