@@ -94,12 +94,12 @@ def test_the_sleeping_driver_finds_the_fence_changed_and_writes_nothing() -> Non
     assert_nothing_left(model, before)
 
 
-def test_if_unfinished_leaves_other_jobs_rollouts_alone() -> None:
+def test_if_unfinished_leaves_other_pipelines_rollouts_alone() -> None:
     model, _, died = killed_run(8, after=True)
     assert died
     other = ModelPorts(model, service(), driver=Driver("101", "1001"))
     assert ROLLBACK.run(other, {"if_unfinished": True}).report.outcome is Outcome.PASSED
-    own = ModelPorts(model, service())
+    own = ModelPorts(model, service(), driver=Driver("100", "1002"))
     assert ROLLBACK.run(own, {"if_unfinished": True}).report.outcome is Outcome.ROLLED_BACK
 
 

@@ -24,9 +24,16 @@ def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
         freed = "" if options.get("if_unfinished") else free_lock(ports)
         also = f"; the lease that {freed} still held is free now" if freed else ""
         return _nothing(ports, f"no rollout is recorded that is not finished{also}")
-    if options.get("if_unfinished") and found.record.driver.holder != ports.driver.holder:
-        return _nothing(ports, f"rollout {found.record.id} belongs to {found.record.driver.holder}, not to this job")
+    if options.get("if_unfinished") and not _same_pipeline(found, ports):
+        return _nothing(
+            ports, f"rollout {found.record.id} belongs to {found.record.driver.holder}, not to this pipeline"
+        )
     return roll_back(ports, found, _reason(ports, found, options))
+
+
+def _same_pipeline(found: Found, ports: ServicePorts) -> bool:
+    theirs, ours = found.record.driver, ports.driver
+    return theirs.pipeline == ours.pipeline if ours.pipeline else theirs.holder == ours.holder
 
 
 def _reason(ports: ServicePorts, found: Found, options: Mapping[str, Any]) -> End:
@@ -59,7 +66,11 @@ JOB = Job(
     run=run,
     package="gitlab_mesh_jobs.rollback",
     options=(
-        JobOption("if-unfinished", "Only end a rollout of this very CI job (for after_script).", kind="flag"),
+        JobOption(
+            "if-unfinished",
+            "Only end what this pipeline left unfinished (for after_script and on_failure jobs).",
+            kind="flag",
+        ),
         JobOption("reason", "Why, for the record and the note."),
     ),
 )
