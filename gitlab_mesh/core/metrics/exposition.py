@@ -22,6 +22,10 @@ _MAX_LINE = 64 * 1024
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r'[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\]|\\.)*)"[ \t]*(,|(?=\}))')
+_PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\]*)"')
+_PLAIN = re.compile(r"\{{{0}(?:,{0})*,?\}}".format(r'[a-zA-Z_][a-zA-Z0-9_]*="[^"\\]*"'))
+"""Labels as every exporter writes them, without blanks and escapes: read by two calls instead of two a label."""
+
 _VALUES = re.compile(r"[ \t]+(\S+)(?:[ \t]+([-+0-9.eE]+))?[ \t]*(?:#.*)?")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|[iI]nf(?:inity)?|[nN]a[nN])")
 _ESCAPE = re.compile(r"\\(.)")
@@ -87,24 +91,35 @@ def parse_exposition(text: str, *, names: Collection[str] | None = None) -> Iter
 
 
 def _parse_line(line: str, name: re.Match[str], number: int, scale: float) -> Sample:
-    labels: dict[str, str] = {}
-    position = name.end()
-    rest = line[position:].lstrip(" \t")
-    if rest.startswith("{"):
-        position = len(line) - len(rest) + 1
-        while not line[position:].lstrip(" \t").startswith("}"):
-            label = _LABEL.match(line, position)
-            if label is None:
-                raise ExpositionError(f"line {number}: bad label at column {position + 1}: {_shown(line[position:])}")
-            if label.group(1) in labels:
-                raise ExpositionError(f"line {number}: label {label.group(1)} occurs twice")
-            labels[label.group(1)] = _ESCAPE.sub(lambda m: _ESCAPED.get(m.group(1), m.group()), label.group(2))
-            position = label.end()
-        position = line.index("}", position) + 1
+    labels, position = _parse_labels(line, name.end(), number)
     values = _VALUES.fullmatch(line, position) or _VALUES.fullmatch(" " + line[position:])
     if values is None or _NUMBER.fullmatch(values.group(1)) is None:
         raise ExpositionError(f"line {number}: no number after {name.group()}: {_shown(line[position:])}")
     return Sample(name.group(), labels, float(values.group(1)), _parse_time(values.group(2), number, scale), number)
+
+
+def _parse_labels(line: str, position: int, number: int) -> tuple[dict[str, str], int]:
+    """Return the labels and where they end."""
+    plain = _PLAIN.match(line, position)
+    if plain is not None:
+        pairs = _PAIR.findall(line, position, plain.end())
+        labels = dict(pairs)
+        if len(labels) == len(pairs):
+            return labels, plain.end()
+    labels = {}
+    rest = line[position:].lstrip(" \t")
+    if not rest.startswith("{"):
+        return labels, position
+    position = len(line) - len(rest) + 1
+    while not line[position:].lstrip(" \t").startswith("}"):
+        label = _LABEL.match(line, position)
+        if label is None:
+            raise ExpositionError(f"line {number}: bad label at column {position + 1}: {_shown(line[position:])}")
+        if label.group(1) in labels:
+            raise ExpositionError(f"line {number}: label {label.group(1)} occurs twice")
+        labels[label.group(1)] = _ESCAPE.sub(lambda m: _ESCAPED.get(m.group(1), m.group()), label.group(2))
+        position = label.end()
+    return labels, line.index("}", position) + 1
 
 
 def _parse_time(text: str | None, number: int, scale: float) -> float | None:

@@ -99,12 +99,12 @@ def read_istio(samples: Iterable[Sample], *, reporter: str, targets: Sequence[Si
         if target is None:
             continue
         names.add(sample.name)
-        identity = (sample.name, frozenset(labels.items()))
-        if identity in known:
-            raise ExpositionError(f"{_where(sample)} the same series comes twice")
-        known.add(identity)
         seen.add(target.side)
         if name == REQUESTS:
+            identity = (sample.name, frozenset(labels.items()))
+            if identity in known:
+                raise ExpositionError(f"{_where(sample)} the same series comes twice")
+            known.add(identity)
             _add_requests(tallies[target.side], sample)
         else:
             _add_bucket(tallies[target.side], sample)
@@ -189,8 +189,12 @@ def _add_bucket(tally: _Tally, sample: Sample) -> None:
         bound = math.nan
     if math.isnan(bound):
         raise ExpositionError(f"{_where(sample)} {sample.name} has the bucket bound le={text!r}")
-    series = frozenset(item for item in sample.labels.items() if item[0] != "le")
-    tally.buckets.setdefault(series, {})[bound / 1000] = _read_count(sample)
+    series = dict(sample.labels)
+    del series["le"]
+    buckets = tally.buckets.setdefault(frozenset(series.items()), {})
+    if bound / 1000 in buckets:
+        raise ExpositionError(f"{_where(sample)} the same series comes twice")
+    buckets[bound / 1000] = _read_count(sample)
 
 
 def _make_histogram(series: Iterable[Mapping[float, int]]) -> Histogram | None:

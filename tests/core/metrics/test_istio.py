@@ -128,6 +128,7 @@ def test_a_request_that_reached_no_host_goes_to_the_side_it_names_or_to_nobody()
         (line("istio_requests_total", -1), "-1.0, which is not a count"),
         (line("istio_requests_total", 1.5), "1.5, which is not a count"),
         (line("istio_requests_total", 1) * 2, "line 2: the same series comes twice"),
+        (line("istio_request_duration_milliseconds_bucket", 1, le="5") * 2, "line 2: the same series comes twice"),
         (line("istio_requests_total", 1, response_code=""), "has no response_code"),
         (line("istio_requests_total", 1) + line("envoy_istio_requests_total", 1), "every request would count twice"),
         (line("istio_request_duration_milliseconds_bucket", 1, le="x"), "bucket bound le='x'"),
