@@ -140,7 +140,10 @@ def _run_job(sandbox: Sandbox, image: str, output: Path) -> int:
         **{key: value for key, value in os.environ.items() if not key.startswith(("CI_", "GITLAB_", "KUBE"))},
         **sandbox.job_environment("canary"),
     }
-    environ.pop("GITLAB_CI", None)
+    for name in ("CI", "GITLAB_CI"):  # people read it here, not GitLab: no collapsible sections
+        environ.pop(name, None)
+    if sys.stderr.isatty():
+        environ["FORCE_COLOR"] = "1"
     argv = [sys.executable, "-m", "gitlab_mesh", "job", "canary", "--service", "shop", "--image", image]
     argv += ["--config", str(sandbox.config), "--output", str(output)]
     with (output / "job.log").open("wb") as log:

@@ -23,7 +23,7 @@ _TITLES = {
     Phase.DEPLOY: "Deploy the canary",
     Phase.SMOKE: "Smoke checks, before the first user",
     Phase.PROMOTE: "Promote",
-    Phase.ROLL_BACK: "Back to stable",
+    Phase.ROLL_BACK: "All traffic on stable",
     Phase.CLEAN_UP: "Clean up",
 }
 
@@ -62,6 +62,9 @@ class Narrator:
 
     def section(self, state: RolloutState) -> None:
         """Open the log's section of the current phase or step, closing the one before."""
+        if state.phase is Phase.DONE:
+            self.close()
+            return
         name = state.phase.value
         title = _TITLES.get(state.phase, name)
         if state.phase is Phase.STEP:
