@@ -86,8 +86,7 @@ class PrometheusApi:
         if token:
             user, colon, password = token.partition(":")
             self._session.auth = HTTPBasicAuth(user, password) if colon else _Bearer(token)
-        if env.get(CA_VARIABLE):
-            self._session.verify = env[CA_VARIABLE]
+        self._verify: bool | str = env.get(CA_VARIABLE) or True
 
     def query(
         self, promql: str, *, deadline: float, at: float | None = None, parameters: Mapping[str, str] | None = None
@@ -136,8 +135,14 @@ class PrometheusApi:
 
     def _post(self, form: Mapping[str, str], deadline: float) -> tuple[int, str, bytes]:
         try:
+            # verify goes with the call: REQUESTS_CA_BUNDLE outranks the session's own setting.
             with self._session.post(
-                self._url, data=form, timeout=_left(deadline), stream=True, allow_redirects=False
+                self._url,
+                data=form,
+                timeout=_left(deadline),
+                stream=True,
+                allow_redirects=False,
+                verify=self._verify,
             ) as response:
                 return response.status_code, response.headers.get("Content-Type", ""), _read_body(response, deadline)
         except requests.exceptions.SSLError as error:

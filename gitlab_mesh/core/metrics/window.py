@@ -26,13 +26,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gitlab_mesh.core.judge.model import UserValue
-from gitlab_mesh.core.metrics.arithmetic import EMPTY, describe_layout, find_fault, increment, merge
-from gitlab_mesh.core.metrics.counts import Counts, PodSample, Side, SideTarget, Snapshot, UserSample
+from gitlab_mesh.core.metrics.arithmetic import EMPTY, increment, merge
+from gitlab_mesh.core.metrics.counts import Counts, PodSample, Side, SideTarget, Snapshot
+from gitlab_mesh.core.metrics.screening import Counter, check_layouts, find_now, select_fresh, select_sound, select_user
 
 __all__ = ["Counter", "Increments", "MeterState", "Reading", "advance", "mark"]
-
-Counter = tuple[Side, str]
-"""Whose counter: side and pod."""
 
 _PATIENCE = 1.5
 """A sample is overdue after this many usual gaps; less would give up on plain jitter, more would delay a rollback."""
@@ -119,9 +117,9 @@ def advance(
         The next state, and what to hand to the judge now.
     """
     problems = list(snapshot.problems)
-    samples = _select_sound(snapshot.samples, problems)
-    now = _find_now(snapshot, samples)
-    user = _select_user(snapshot.user, now, max_age_seconds, problems)
+    samples = select_sound(snapshot.samples, problems)
+    now = find_now(snapshot, samples)
+    user = select_user(snapshot.user, now, max_age_seconds, problems)
     listed = frozenset((target.side, pod) for target in targets for pod in target.pods)
     newborn = frozenset() if state.since_seconds is None else state.newborn | (listed - state.listed)
     state = replace(state, listed=state.listed | listed, newborn=newborn)
@@ -130,10 +128,11 @@ def advance(
     if state.since_seconds is None:
         since = min([sample.time_seconds for sample in samples] if snapshot.time_seconds is None else [now])
         state = replace(state, since_seconds=since)
-    samples = _select_fresh(samples, now, max_age_seconds, problems)
-    samples, bounds, faults = _check_layouts(samples, state.bounds)
+    samples = select_fresh(samples, now, max_age_seconds, problems)
+    samples, bounds, faults = check_layouts(samples, state.bounds)
     state = replace(_forget_stale(state, now, max_age_seconds, problems), bounds=bounds)
     state = _count(state, samples, faults, problems)
+    problems += _name_silent_sides(state, now, max_age_seconds)
     state, increments = _hand_out(state, now)
     if faults:
         increments = replace(
@@ -144,75 +143,6 @@ def advance(
     return state, replace(increments, user=user, problems=tuple(problems), faults=faults)
 
 
-def _select_sound(samples: Sequence[PodSample], problems: list[str]) -> list[PodSample]:
-    """Drop what no counter can say, in an order that does not depend on the source's."""
-    sound: dict[Counter, PodSample] = {}
-    twice: set[Counter] = set()
-    for sample in samples:
-        counter = (sample.side, sample.pod)
-        fault = find_fault(sample.counts)
-        if not math.isfinite(sample.time_seconds):
-            fault = f"its time is {sample.time_seconds}"
-        if fault:
-            problems.append(f"pod {sample.pod} ({sample.side}): {fault}; the sample is not used")
-        elif counter in sound:
-            twice.add(counter)
-        else:
-            sound[counter] = sample
-    for side, pod in sorted(twice):
-        del sound[side, pod]
-        problems.append(f"pod {pod} ({side}): two samples in one reading; neither is used")
-    return [sound[counter] for counter in sorted(sound)]
-
-
-def _find_now(snapshot: Snapshot, samples: Sequence[PodSample]) -> float | None:
-    if snapshot.time_seconds is not None:
-        return snapshot.time_seconds if math.isfinite(snapshot.time_seconds) else None
-    return max((sample.time_seconds for sample in samples), default=None)
-
-
-def _select_fresh(
-    samples: Sequence[PodSample], now: float, max_age_seconds: float, problems: list[str]
-) -> list[PodSample]:
-    fresh = []
-    for sample in samples:
-        if sample.time_seconds - now > max_age_seconds:
-            problems.append(
-                f"pod {sample.pod} ({sample.side}): its time is {sample.time_seconds - now:.0f} s ahead of its "
-                "source's own clock; the sample is not used"
-            )
-        elif now - sample.time_seconds > max_age_seconds:
-            problems.append(
-                f"pod {sample.pod} ({sample.side}): the last sample is {now - sample.time_seconds:.0f} s old; "
-                f"older than {max_age_seconds:g} s is no data"
-            )
-        else:
-            fresh.append(sample)
-    return fresh
-
-
-def _check_layouts(
-    samples: Sequence[PodSample], bounds: tuple[float, ...] | None
-) -> tuple[list[PodSample], tuple[float, ...] | None, dict[str, str]]:
-    """Hold every histogram to one layout; a sample with another one loses its latency, and latency has a fault."""
-    checked = []
-    faults: dict[str, str] = {}
-    for sample in samples:
-        latency = sample.counts.latency
-        if latency is not None and bounds is None:
-            bounds = latency.upper_bounds
-        if latency is not None and bounds is not None and latency.upper_bounds != bounds:
-            faults.setdefault(
-                "latency",
-                f"pod {sample.pod} ({sample.side}) counts latency in {describe_layout(latency.upper_bounds)}, this "
-                f"release began with {describe_layout(bounds)}: the two cannot be compared; give both sides the same "
-                "proxy version and the same histogram settings",
-            )
-            sample = replace(sample, counts=replace(sample.counts, latency=None))
-        checked.append(sample)
-    return checked, bounds, faults
-
-
 def _forget_stale(state: MeterState, now: float, max_age_seconds: float, problems: list[str]) -> MeterState:
     kept = {counter: r for counter, r in state.readings.items() if now - r.time_seconds <= max_age_seconds}
     for side in Side:
@@ -220,6 +150,14 @@ def _forget_stale(state: MeterState, now: float, max_age_seconds: float, problem
         if lost:
             problems.append(f"{side}: no new sample of {', '.join(lost)} for more than {max_age_seconds:g} s")
     return replace(state, readings=kept, moved=state.moved & kept.keys())
+
+
+def _name_silent_sides(state: MeterState, now: float, max_age_seconds: float) -> list[str]:
+    silent = [side for side in Side if side not in {its_side for its_side, _ in state.readings}]
+    waited = now - (state.since_seconds if state.since_seconds is not None else now)
+    if waited <= max_age_seconds:
+        return []  # after a weight change the first scrape may still be on its way
+    return [f"{side}: no sample is younger than {max_age_seconds:g} s, so nothing is compared" for side in silent]
 
 
 def _count(
@@ -292,18 +230,3 @@ def _hand_out(state: MeterState, now: float) -> tuple[MeterState, Increments]:
         max(0.0, frontier - (state.covered_seconds if state.covered_seconds is not None else frontier)),
     )
     return replace(state, pending={}, moved=frozenset(), covered_seconds=frontier), increments
-
-
-def _select_user(
-    samples: Sequence[UserSample], now: float | None, max_age_seconds: float, problems: list[str]
-) -> tuple[UserValue, ...]:
-    values = []
-    for sample in samples:
-        of = f"metric {sample.name}" + (f" ({sample.side})" if sample.side else "")
-        if not math.isfinite(sample.value):
-            problems.append(f"{of}: the query answered {sample.value}, which is no value")
-        elif now is not None and not now - sample.time_seconds <= max_age_seconds:
-            problems.append(f"{of}: the value is {now - sample.time_seconds:.0f} s old")
-        else:
-            values.append(UserValue(sample.name, sample.side, sample.value))
-    return tuple(values)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import contextlib
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import requests
 
 from gitlab_mesh.adapters.metrics import prometheus_api
 from gitlab_mesh.adapters.metrics.prometheus_api import PrometheusApi, QueryError
@@ -124,23 +127,25 @@ def test_an_address_where_nobody_listens() -> None:
 
 
 Talk = Callable[[socket.socket, threading.Event], None]
+Talker = Callable[..., str]
 
 
 @pytest.fixture
-def talker() -> Iterator[Callable[[Talk], str]]:
+def talker() -> Iterator[Talker]:
     """Start a server that talks bytes as it likes."""
     stop = threading.Event()
     threads: list[threading.Thread] = []
     listeners: list[socket.socket] = []
 
-    def start(talk: Talk) -> str:
+    def start(talk: Talk, *, reads: bool = True) -> str:
         listener = socket.create_server(("127.0.0.1", 0))
         listeners.append(listener)
 
         def serve() -> None:
             connection, _ = listener.accept()
             with connection:
-                connection.recv(65536)
+                if reads:
+                    connection.recv(65536)
                 with contextlib.suppress(OSError):  # the client hangs up, as it should
                     talk(connection, stop)
 
@@ -173,7 +178,7 @@ def dripping_chunks(connection: socket.socket, stop: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("talk", [silent, dripping, dripping_chunks])
-def test_the_deadline_holds_however_slowly_the_answer_comes(talker: Callable[[Talk], str], talk: Talk) -> None:
+def test_the_deadline_holds_however_slowly_the_answer_comes(talker: Talker, talk: Talk) -> None:
     address = talker(talk)
     start = time.monotonic()
     with pytest.raises(TransientError, match="did not answer in time"):
@@ -181,13 +186,48 @@ def test_the_deadline_holds_however_slowly_the_answer_comes(talker: Callable[[Ta
     assert time.monotonic() - start < 2
 
 
-def test_garbage_instead_of_http(talker: Callable[[Talk], str]) -> None:
+def test_an_own_ca(
+    require_tool: Callable[[str], Any], talker: Talker, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", requests.certs.where())  # outranks what a session says
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [
+            *(str(require_tool("openssl")), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-days", "1", "-subj", "/CN=loopback", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    body = b'{"status": "success", "data": {"resultType": "scalar", "result": [1, "1"]}}'
+
+    def talk(connection: socket.socket, stop: threading.Event) -> None:
+        with tls.wrap_socket(connection.dup(), server_side=True) as encrypted:
+            encrypted.recv(65536)
+            head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+            encrypted.sendall(head + body)
+
+    def start() -> str:
+        return talker(talk, reads=False).replace("http://", "https://")
+
+    assert ask(start(), GITLAB_MESH_PROMETHEUS_CA=str(certificate)).result == [1, "1"]
+    with pytest.raises(TransientError, match="certificate is not trusted") as caught:
+        ask(start())
+    assert "GITLAB_MESH_PROMETHEUS_CA" in caught.value.hint
+    with pytest.raises(TransientError, match="cannot be reached"):
+        ask("https://127.0.0.1:1", GITLAB_MESH_PROMETHEUS_CA=str(tmp_path / "missing.pem"))
+
+
+def test_garbage_instead_of_http(talker: Talker) -> None:
     address = talker(lambda connection, stop: connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n"))
     with pytest.raises(TransientError, match="cannot be reached"):
         ask(address)
 
 
-def test_a_chunked_body_that_breaks_off(talker: Callable[[Talk], str]) -> None:
+def test_a_chunked_body_that_breaks_off(talker: Talker) -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nabc"
     with pytest.raises(TransientError, match="cannot be reached"):
         ask(talker(lambda connection, stop: connection.sendall(head)))

@@ -192,6 +192,14 @@ def test_stale_samples_are_no_data_and_a_silent_side_stops_the_window() -> None:
     assert (increments.stable.requests, increments.canary.requests) == (5, 1)
 
 
+def test_a_side_that_never_had_a_sample_is_named() -> None:
+    meter = Meter(max_age=20)
+    assert meter.read(sample("s", S, 0, 0), clock=0).problems == ()
+    assert meter.read(sample("s", S, 20, 9), clock=20).problems == ()  # the first scrape may be on its way
+    increments = meter.read(sample("s", S, 30, 19), clock=30)
+    assert increments.problems == ("canary: no sample is younger than 20 s, so nothing is compared",)
+
+
 def test_a_sample_from_the_future_is_refused() -> None:
     meter = Meter()
     increments = meter.read(sample("s", S, 1000, 0), sample("c", C, 0, 0), clock=0)
