@@ -86,7 +86,12 @@ def _listener(name: str, port: int, tags: dict[str, str], *, filters: list[Json]
         **manager,
     }
     network = {"name": "envoy.filters.network.http_connection_manager", "typed_config": connection_manager}
-    return {"name": name, "address": loopback(port), "filter_chains": [{"filters": [network]}]}
+    return {
+        "name": name,
+        "address": loopback(port),
+        "enable_reuse_port": True,  # shares the port with the socket that reserves it
+        "filter_chains": [{"filters": [network]}],
+    }
 
 
 def route_configuration(name: str, virtual_hosts: list[Json], *, validate: bool, ignore_port: bool) -> Json:

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from gitlab_mesh.errors import GitlabMeshError, ObjectMissingError, TransientErr
 from gitlab_mesh.sandbox.envoy.mesh import Mesh
 from gitlab_mesh.sandbox.envoy.model import UntranslatableError, XdsRejectedError
 from gitlab_mesh.sandbox.envoy.ports import ReservedPorts
+from gitlab_mesh.sandbox.envoy.proxy import EnvoyProxy
+from gitlab_mesh.sandbox.envoy.translate import translate
 from gitlab_mesh.sandbox.processes import Processes
 
 pytestmark = pytest.mark.sandbox
@@ -144,6 +147,32 @@ def test_what_envoy_refuses_keeps_serving_also_after_a_restart(world, make) -> N
     world.settle()
     assert world.client().get().pod == "v2"
     assert world.mesh.accepted_resource_version("VirtualService", "shop", "shop") == "8"
+
+
+def test_versions_say_what_is_in_force(make, mesh_settings, tmp_path) -> None:
+    (tmp_path / "envoy").mkdir()
+    with Processes(tmp_path) as processes:
+        proxy = EnvoyProxy(tmp_path / "envoy", processes)
+        settings = replace(mesh_settings, gateway_port=proxy.gateway_port, mesh_port=proxy.mesh_port)
+        try:
+            proxy.start(translate([make.service()], [], settings).config, "1")
+            assert proxy.accepted_version() == "1"
+            proxy.apply(translate([make.service(), make.rule("v1")], [], settings).config, "2")
+            proxy.wait_accepted("2")
+            assert proxy.accepted_version() == "2"
+            with pytest.raises(TransientError, match="was replaced by 2"):
+                proxy.wait_accepted("1")
+            bad = make.route([{"match": [{"uri": {"regex": "(("}}], "route": [make.to()]}])
+            with pytest.raises(XdsRejectedError):
+                proxy.apply(translate([make.service(), bad], [], settings).config, "3")
+            assert proxy.accepted_version() == "2"
+            proxy.apply(translate([], [], settings).config, "4")
+            assert proxy.collect() is False
+            assert not list((tmp_path / "envoy").glob("eds.*"))
+            proxy.restart()
+            assert proxy.accepted_version() == "4"
+        finally:
+            proxy.stop()
 
 
 def test_a_killed_envoy_comes_back_on_the_same_ports_with_what_was_missed(world, make) -> None:
