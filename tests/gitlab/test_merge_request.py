@@ -78,6 +78,13 @@ def test_an_open_merge_request_with_the_commit_is_not_the_merged_one(world: Worl
     assert [item.iid for item in find_merge_request(world.connect(world.job(pipeline))).merge_requests] == [1]
 
 
+def test_an_open_merge_request_whose_head_is_the_commit_is_not_this_pipelines(world: World) -> None:
+    pipeline = world.server.start_pipeline(world.project, world.dana, sha=world.merge_request.shas[-1])
+    found = find_merge_request(world.connect(world.job(pipeline)))
+    assert found.merge_requests == ()
+    assert "none was merged with commit" in found.reason
+
+
 def test_two_merged_ones_without_a_plain_owner_are_not_guessed(world: World) -> None:
     shared = sha_of("shared commit")
     for title in ("One", "Two"):
