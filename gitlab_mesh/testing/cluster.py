@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
 
 from gitlab_mesh.core.kinds import KINDS
 from gitlab_mesh.core.kube_status import map_status
@@ -111,8 +110,8 @@ class MemoryCluster(LocalClient):
         request = Request(
             "GET",
             f"{KINDS['Pod'].path(namespace, f'{pod}:{port}', 'proxy')}/{place}",
-            query=dict(parse_qsl(query, keep_blank_values=True)),
             headers={"authorization": f"Bearer {self.user.token}"},
+            raw_query=query,
         )
         response = self._around("get", "Pod/proxy", namespace, pod, None, lambda: self.server.handle(request))
         if response.raw is None:

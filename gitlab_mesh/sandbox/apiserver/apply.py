@@ -118,9 +118,15 @@ def _merge_items(
 def _remove_unowned(body: dict[str, Any], dropped: FieldSet, others: Sequence[Manager], wanted: FieldSet) -> None:
     """Take out of ``body`` what the applier wants no more and nobody else owns; ``body`` shares parts with live."""
     owned = wanted.union(*(manager.fields for manager in others))
-    for path in sorted(dropped, key=len, reverse=True):
-        if not any(other[: len(path)] == path for other in owned):
+    for path in sorted(dropped, key=len):  # an item goes whole before its fields, by which it is found
+        if not any(other[: len(path)] == path for other in owned) and not _is_key(path):
             _remove(body, path, owned, path)
+
+
+def _is_key(path: Path) -> bool:
+    """Tell whether the path is a field that names its list item; it stays as long as the item does."""
+    item = path[-2] if len(path) > 1 else ""
+    return item.startswith("k:") and path[-1].removeprefix("f:") in json.loads(item[2:])
 
 
 def _remove(node: dict[str, Any], path: Path, owned: FieldSet, whole: Path) -> None:

@@ -70,6 +70,7 @@ class HttpServer:
         self._address = (host, port)
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -83,27 +84,29 @@ class HttpServer:
 
     def start(self) -> HttpServer:
         """Begin to serve. Raises OSError if the port is taken."""
-        if self._server is None:
-            self.api.allow_watches()
-            self._server = _Server(self._address, self)
-            self._address = (self._address[0], self._server.server_address[1])
-            self._thread = threading.Thread(
-                target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="apiserver", daemon=True
-            )
-            self._thread.start()
+        with self._lock:
+            if self._server is None:
+                self.api.allow_watches()
+                self._server = _Server(self._address, self)
+                self._address = (self._address[0], self._server.server_address[1])
+                self._thread = threading.Thread(
+                    target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="apiserver", daemon=True
+                )
+                self._thread.start()
         return self
 
     def stop(self) -> None:
         """End all watches and connections and give the port back; the state stays in the API server."""
-        if self._server is None or self._thread is None:
-            return
-        self._server.stopping.set()
-        self.api.end_watches()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.close_connections()
-        self._server.server_close()
-        self._server = None
+        with self._lock:
+            if self._server is None or self._thread is None:
+                return
+            self._server.stopping.set()
+            self.api.end_watches()
+            self._server.shutdown()
+            self._thread.join()
+            self._server.close_connections()
+            self._server.server_close()
+            self._server = None
 
     def __enter__(self) -> HttpServer:
         return self.start()
@@ -189,6 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
             query=dict(parse_qsl(parts.query, keep_blank_values=True)),
             headers={name.lower(): value for name, value in self.headers.items()},
             body=self.rfile.read(length) if length else b"",
+            raw_query=parts.query,
         )
         fault = self.server.owner.fault(request) if self.server.owner.fault else None
         if fault and self._spoil(fault):

@@ -19,9 +19,10 @@ class Request:
     Attributes:
         method: GET, POST, PUT, PATCH, DELETE, HEAD.
         path: Decoded path.
-        query: First value of each parameter.
+        query: Last value of each parameter.
         headers: By lower-case name.
         body: As sent.
+        raw_query: As sent; for what is handed on to a pod.
     """
 
     method: str
@@ -29,6 +30,7 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    raw_query: str = ""
 
     @property
     def content_type(self) -> str:

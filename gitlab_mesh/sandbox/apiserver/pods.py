@@ -34,11 +34,7 @@ def answer_proxy(store: ObjectStore, call: PodProxyCall | None, target: Target, 
         port = _first_port(pod)
     if call is None:
         raise service_unavailable(f'no endpoints available for pod "{name}": nothing runs pods here')
-    path = target.rest
-    if request.query:
-        from urllib.parse import urlencode
-
-        path = f"{path}?{urlencode(request.query)}"
+    path = f"{target.rest}?{request.raw_query}" if request.raw_query else target.rest
     try:
         status, headers, body = call(target.namespace, name, port, path)
     except OSError as error:
