@@ -81,8 +81,9 @@ class Executor:
                 evidence = replace(evidence, judgement=None, contradicts=None, drift=None, canary_flat=None)
 
     def _settle(self, state: RolloutState, action: Action) -> RolloutState:
-        if action.verb is Verb.END and action.end is not None and action.end.outcome is not Outcome.PROMOTED:
-            self.actions.watch.timeline.mark(self.actions.elapsed(), action.end.outcome.value, Tone.BAD)
+        if action.verb is Verb.END and action.end is not None:
+            tone = Tone.GOOD if action.end.outcome is Outcome.PROMOTED else Tone.BAD
+            self.actions.watch.timeline.mark(self.actions.elapsed(), action.end.outcome.value, tone)
         return state
 
     def _failed(self, state: RolloutState, action: Action, error: GitlabMeshError) -> RolloutState:

@@ -153,7 +153,8 @@ class Watch:
     ) -> Judgement | None:
         sides = {Side.STABLE: increments.stable, Side.CANARY: increments.canary}
         judgement = None
-        if self.judge is not None and self.judging_since is not None:
+        comparable = self.expected is None or self.expected < 1  # at 100 % there is no stable to compare with
+        if self.judge is not None and self.judging_since is not None and comparable:
             health = {Side.STABLE: health_of(stable), Side.CANARY: health_of(canary)}
             empty = Counts()
             judgement = self.judge(
