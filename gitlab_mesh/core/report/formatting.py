@@ -6,6 +6,7 @@ two lines; the console turns them into plain ones.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from math import floor, isfinite, isnan, log10
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "format_number",
     "format_percent",
     "format_seconds",
+    "format_time",
     "format_value",
 ]
 
@@ -95,6 +97,17 @@ def format_clock(seconds: float) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def format_time(text: str) -> str:
+    """Format an RFC 3339 time for people: ``2026-11-23 06:46 UTC``; anything else comes back as it is."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    if time.tzinfo is None:
+        return text
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC".replace(" ", "\u00a0")
 
 
 def format_value(value: float | None, unit: str) -> str:

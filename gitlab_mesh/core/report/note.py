@@ -7,11 +7,10 @@ branches) passes ``core.report.markdown``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gitlab_mesh.core.report.formatting import format_count, format_duration
+from gitlab_mesh.core.report.formatting import format_count, format_duration, format_time
 from gitlab_mesh.core.report.markdown import code_span, escape_text, fence, link, table, table_cell
 from gitlab_mesh.core.report.model import (
     Attempt,
@@ -20,6 +19,7 @@ from gitlab_mesh.core.report.model import (
     TableSection,
     TextSection,
 )
+from gitlab_mesh.core.report.next_step import parse_next_step
 from gitlab_mesh.core.report.note_details import MAX_ROWS, render_folds, render_table_section, render_text_section
 from gitlab_mesh.core.report.weight_chart import find_weights, render_bars
 from gitlab_mesh.core.report.wording import (
@@ -125,20 +125,14 @@ def _render_weights(report: Report) -> Iterator[_Block]:
 
 
 def _render_next_step(report: Report) -> Iterator[str]:
-    """The sentence; its command, if it has one, also in a block of its own, which GitLab lets people copy."""
+    """The sentence; commands also in a block of their own, which GitLab lets people copy."""
     if not report.next_step:
         return
-    parts = re.split(r"`([^`]+)`", report.next_step, maxsplit=1)
-    if len(parts) == 1:
-        yield f"**Next:** {escape_text(report.next_step)}"
-        return
-    before, command, after = parts
-    if after.strip(" .") == "":
-        yield f"**Next:** {escape_text(before.rstrip() or 'run')}"
-    else:
-        gap = "" if after.startswith((",", ".", ";", ":", ")")) else " "
-        yield f"**Next:** {escape_text(before)} {code_span(command)}{gap}{escape_text(after)}"
-    yield fence(command.strip(), "shell", 1000)
+    step = parse_next_step(report.next_step)
+    sentence = step.render(escape_text, code_span)
+    yield f"**Next:** {sentence}" if sentence else "**Next:**"
+    if step.commands:
+        yield fence("\n".join(step.commands), "shell", 2000)
 
 
 def _render_sections(report: Report) -> Iterator[_Block]:
@@ -167,7 +161,7 @@ def _render_foot(report: Report) -> str:
     if report.duration_seconds:
         about.append(format_duration(report.duration_seconds))
     if report.started:
-        about.append(f"started {escape_text(report.started, 40)}")
+        about.append(f"started {escape_text(format_time(report.started), 40)}")
     links = [
         link(item.label, item.url)
         for section in report.sections

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from gitlab_mesh.core.report.formatting import format_count, format_duration
+from gitlab_mesh.core.report.formatting import format_count, format_duration, format_time
 from gitlab_mesh.core.report.markdown import code_span, escape_text, fence, link, summary_text, table, table_cell
 from gitlab_mesh.core.report.model import Attempt, Report, TableSection, TextSection
 from gitlab_mesh.core.report.weight_chart import find_weights, render_mermaid
@@ -42,7 +42,7 @@ def render_folds(report: Report, history: Sequence[Attempt]) -> Iterator[str]:
     if history:
         lines = [
             f"- {OUTCOME_SYMBOL[attempt.outcome]} {escape_text(attempt.headline, 300)}"
-            f"{' (' + escape_text(attempt.started, 40) + ')' if attempt.started else ''}"
+            f"{' (' + escape_text(format_time(attempt.started), 40) + ')' if attempt.started else ''}"
             f"{' ' + link('job', attempt.url) if attempt.url else ''}"
             for attempt in history[:MAX_ROWS]
         ]
@@ -70,7 +70,7 @@ def _list_reasons(report: Report) -> Iterator[str]:
     for judgement in find_judgements(report):
         lines = [
             f"- {VERDICT_SYMBOL[row.verdict.kind]} {escape_text(row.metric, 120)}: "
-            f"{escape_text(row.verdict.reason, 400).rstrip('.') or row.word}."
+            f"{escape_text(row.reason, 400).rstrip('.') or row.word}."
             + (f" Difference between {escape_text(row.interval)}." if row.verdict.low is not None else "")
             for row in list(list_verdict_rows(judgement))[:MAX_ROWS]
         ]

@@ -10,14 +10,14 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html import escape
 
 from gitlab_mesh.core.report.chart import NARROW, WIDE, number_class, render_chart
-from gitlab_mesh.core.report.formatting import NO_VALUE, format_clock, format_duration, format_value
+from gitlab_mesh.core.report.formatting import NO_VALUE, format_clock, format_duration, format_time, format_value
 from gitlab_mesh.core.report.markdown import clean_text
 from gitlab_mesh.core.report.model import (
     LinksSection,
-    Mark,
     Report,
     Section,
     SeriesSection,
@@ -25,6 +25,7 @@ from gitlab_mesh.core.report.model import (
     TextSection,
     VerdictSection,
 )
+from gitlab_mesh.core.report.next_step import parse_next_step
 from gitlab_mesh.core.report.page_elements import (
     GLYPH,
     page_text,
@@ -48,7 +49,7 @@ def render_html(report: Report) -> str:
     body = [
         _render_header(report),
         _render_next_step(report),
-        *(render_evidence(section) for section in report.sections if isinstance(section, VerdictSection)),
+        *(render_evidence(it, said=report.reason) for it in report.sections if isinstance(it, VerdictSection)),
         _render_charts(charts, _time_end(report, charts)),
         *(_render_other(section) for section in report.sections),
         _render_facts(report),
@@ -109,27 +110,24 @@ def _render_header(report: Report) -> str:
 def _render_next_step(report: Report) -> str:
     if not report.next_step:
         return ""
-    sentence, *commands = re.split(r"`([^`]+)`", report.next_step, maxsplit=1)
-    if commands:
-        command, rest = commands
-        sentence = sentence if rest.strip(" .") == "" else f"{sentence}{command}{rest}"
-        block = (
-            f'<div class="command"><pre><code>{page_text(command)}</code></pre>'
-            '<button type="button" data-copy hidden>Copy</button></div>'
-        )
-    else:
-        block = ""
-    return f"<section>\n<h2>What to do next</h2>\n<p>{page_text(sentence)}</p>\n{block}\n</section>"
+    step = parse_next_step(report.next_step)
+    sentence = step.render(page_text, lambda code: f"<code>{page_text(code)}</code>")
+    blocks = "".join(
+        f'<div class="command"><pre><code>{page_text(command)}</code></pre>'
+        '<button type="button" data-copy hidden>Copy</button></div>\n'
+        for command in step.commands
+    )
+    return f"<section>\n<h2>What to do next</h2>\n<p>{sentence}</p>\n{blocks}</section>"
 
 
 def _render_charts(charts: Sequence[SeriesSection], end: float) -> str:
     if not charts:
         return ""
+    # one time axis: what happened is shown in every chart, also where the job put it into one only
+    marks = max((chart.marks for chart in charts), key=len)
+    bands = max((chart.bands for chart in charts), key=len)
+    charts = [replace(chart, marks=marks, bands=chart.bands or bands) for chart in charts]
     figures = [_render_figure(chart, end, index) for index, chart in enumerate(charts)]
-    marks: list[Mark] = []
-    for chart in charts:
-        if len(chart.marks) > len(marks):
-            marks = list(chart.marks)
     events = "\n".join(
         f'<li class="{mark.tone.value}"><b aria-hidden="true">{number}</b><time>{format_clock(mark.time)}</time>'
         f"<span>{page_text(mark.label, 300)}</span></li>"
@@ -203,7 +201,7 @@ def _render_facts(report: Report) -> str:
 
 
 def _render_footer(report: Report) -> str:
-    parts = [f"Started {page_text(report.started, 60)}"] if report.started else []
+    parts = [f"Started {page_text(format_time(report.started), 60)}"] if report.started else []
     if report.duration_seconds:
         parts.append(f"took {escape(format_duration(report.duration_seconds))}")
     parts.append(f"exit code {report.exit_code}")

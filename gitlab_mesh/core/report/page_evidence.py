@@ -11,10 +11,10 @@ from gitlab_mesh.core.report.wording import VerdictRow, list_verdict_rows
 __all__ = ["render_evidence"]
 
 
-def render_evidence(section: VerdictSection) -> str:
-    """Render the section."""
+def render_evidence(section: VerdictSection, *, said: str) -> str:
+    """Render the section; the judge's reason is left out where ``said`` is the same."""
     rows = "\n".join(_render_verdict(row) for row in list_verdict_rows(section.judgement))
-    reason = f"<p>{page_text(section.judgement.reason)}</p>" if section.judgement.reason else ""
+    reason = f"<p>{page_text(section.judgement.reason)}</p>" if section.judgement.reason not in {"", said} else ""
     heads = "".join(
         f'<th scope="col"{css}>{name}</th>'
         for name, css in (
@@ -36,7 +36,7 @@ def _render_verdict(row: VerdictRow) -> str:
         count = f'<span class="n">n {page_text(n)}</span>' if n else ""
         return f'<td class="number" data-name="{name}">{page_text(text, 60)}{count}{extra}</td>'
 
-    reason = f'<span class="reason">{page_text(row.verdict.reason)}</span>' if row.verdict.reason else ""
+    reason = f'<span class="reason">{page_text(row.reason)}</span>' if row.reason else ""
     return (
         f'<tr class="{row.tone.value}"><td>{page_text(row.metric, 120)}{reason}</td>'
         + value("Stable", row.stable, row.stable_n)

@@ -43,8 +43,8 @@ def render_bars(section: SeriesSection, series: Series) -> str:
         if mark.tone is not Tone.NEUTRAL:  # the neutral ones are the weight changes that the bars show anyway
             labels.setdefault(_nearest(changes, mark.time), []).append(one_line(mark.label, 32))
     lines = [
-        f"{format_clock(time):>7} {format_number(percent):>5} %  {_bar(percent):<{_BAR_WIDTH}} "
-        f"{one_line('; '.join(labels.get(time, [])), 48)}".rstrip()
+        f"{format_clock(time):>7} {format_number(percent):>5} %  {_bar(percent)} "
+        f" {one_line('; '.join(labels.get(time, [])), 48)}".rstrip()
         for time, percent in changes
     ]
     if len(lines) > _MAX_LINES:

@@ -112,7 +112,10 @@ TONE_SYMBOL = {Tone.GOOD: "✅", Tone.BAD: "❌", Tone.WARN: "⚠️", Tone.NEUT
 
 @dataclass(frozen=True, slots=True)
 class VerdictRow:
-    """One verdict as text, unescaped. ``stable_n`` and ``canary_n`` are empty where nothing was counted."""
+    """One verdict as text, unescaped.
+
+    ``stable_n`` and ``canary_n`` are empty where nothing was counted; ``reason`` does not repeat the metric's name.
+    """
 
     verdict: Verdict
     metric: str
@@ -122,6 +125,7 @@ class VerdictRow:
     canary_n: str
     difference: str
     interval: str
+    reason: str
     word: str
     symbol: str
     tone: Tone
@@ -140,6 +144,7 @@ def list_verdict_rows(judgement: Judgement) -> Iterator[VerdictRow]:
             canary_n=format_count(verdict.canary_n) if verdict.canary_n else "",
             difference=format_difference(verdict.effect, verdict.unit),
             interval=_format_interval(verdict),
+            reason=verdict.reason.removeprefix(f"{verdict.metric}: "),
             word=VERDICT_WORD[verdict.kind],
             symbol=VERDICT_SYMBOL[verdict.kind],
             tone=VERDICT_TONE[verdict.kind],

@@ -68,6 +68,20 @@ def test_counts_are_grouped() -> None:
     assert [plain(f.format_count(n)) for n in (0, 999, 1000, 1234567)] == ["0", "999", "1 000", "1 234 567"]
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("2026-11-23T06:46:38+00:00", "2026-11-23 06:46 UTC"),
+        ("2026-11-23T06:46:38Z", "2026-11-23 06:46 UTC"),
+        ("2026-11-23T01:46:38.5-05:00", "2026-11-23 06:46 UTC"),
+        ("2026-11-23T06:46:38", "2026-11-23T06:46:38"),
+        ("just now", "just now"),
+    ],
+)
+def test_time(text: str, shown: str) -> None:
+    assert plain(f.format_time(text)) == shown
+
+
 def test_stopwatch() -> None:
     assert [f.format_clock(s) for s in (0, 59.6, 725, 3725)] == ["0:00", "1:00", "12:05", "1:02:05"]
 

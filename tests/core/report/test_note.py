@@ -141,10 +141,14 @@ def test_the_decision_stands_in_the_first_line_and_before_any_fold(rejected: Rep
 
 def test_the_command_is_copyable_wherever_it_stands(rejected: Report) -> None:
     at_the_end = render_note(replace(rejected, next_step="Look: `kubectl get pods`."))
+    two = render_note(replace(rejected, next_step="Look now: `mesh status`; then: `mesh back`"))
+    word = render_note(replace(rejected, next_step="Push; the same image is refused without `--again`."))
     inside = render_note(replace(rejected, next_step="Run `kubectl get pods`, then retry."))
 
     assert "**Next:** Look:\n\n```shell\nkubectl get pods\n```" in at_the_end
     assert "**Next:** Run `kubectl get pods`, then retry.\n\n```shell\nkubectl get pods\n```" in inside
+    assert "**Next:** Look now: `mesh status`; then: `mesh back`\n\n```shell\nmesh status\nmesh back\n```" in two
+    assert "**Next:** Push; the same image is refused without `--again`.\n\n<details>" in word
 
 
 def test_a_long_note_loses_its_folded_parts_first_and_says_so(rejected: Report) -> None:
