@@ -75,10 +75,16 @@ class Executor:
                 continue
             self._failing_since = None
             state = self._settle(advance(state, action, evidence, clock.monotonic()), action)
-            self.progress(state, action, evidence)
+            self._tell(state, action, evidence)
             if action.verb in (Verb.SET_WEIGHT, Verb.REASSERT, Verb.NEXT_STEP):
                 # What was seen under another weight says nothing about this one.
                 evidence = replace(evidence, judgement=None, contradicts=None, drift=None, canary_flat=None)
+
+    def _tell(self, state: RolloutState, action: Action, evidence: Evidence) -> None:
+        try:
+            self.progress(state, action, evidence)
+        except Exception as error:  # S10: not even a bug in a note may stand between a bad release and weight 0
+            self.actions.ports.console.line(f"the log or the note could not be written: {error!r}", tone="warn")
 
     def _settle(self, state: RolloutState, action: Action) -> RolloutState:
         if action.verb is Verb.END and action.end is not None:

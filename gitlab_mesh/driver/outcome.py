@@ -59,7 +59,7 @@ def next_step_for(end: End, service: str, what: str) -> str:
         case Outcome.UNSAFE:
             return f"Look now: {status}; then end it: `gitlab-mesh job rollback --service {service}`"
         case Outcome.REJECTED:
-            return "Fix the release and push it under a new tag; the same image is refused from now on (option --again)."
+            return "Fix the release and push it under a new tag; the same image is refused now (see --again)."
         case Outcome.INCONCLUSIVE:
             return "Give it more time (rollout.deadline) or more traffic; `gitlab-mesh judge plan` says how much."
         case Outcome.NO_DATA:

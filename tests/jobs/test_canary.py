@@ -380,3 +380,16 @@ def test_a_lease_that_is_renewed_is_left_alone() -> None:
         release(ModelPorts(model, service()), "1.5.0")
     assert caught.value.exit_code == 22
     assert "pipeline 98, job 980" in str(caught.value)
+
+
+def test_a_bug_in_the_feedback_does_not_stand_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise NameError("a bug")
+
+    monkeypatch.setattr("gitlab_mesh.driver.narrator.Narrator.after", broken)
+    model = ShopModel()
+    ports = ModelPorts(model, service())
+    before = user_objects(model)
+    assert release(ports, "bad").exit_code == 10
+    assert_nothing_left(model, before)
+    assert "could not be written: NameError('a bug')" in ports.console.text
