@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from gitlab_mesh.errors import AccessDeniedError, ConfigError, GitlabMeshError, TransientError
+from gitlab_mesh.errors import AccessDeniedError, ConfigError, TransientError
 
 __all__ = ["CA_VARIABLE", "MAX_BODY_BYTES", "TOKEN_VARIABLE", "PrometheusApi", "QueryAnswer", "QueryError"]
 
@@ -156,8 +156,6 @@ class PrometheusApi:
                 f"Prometheus {self.shown} did not answer in time", hint="raise metrics.timeout if it is that slow"
             ) from error
         except (requests.exceptions.RequestException, OSError, ValueError) as error:
-            if isinstance(error, GitlabMeshError):
-                raise
             raise TransientError(
                 f"Prometheus {self.shown} cannot be reached", why=_hide_login(str(error)), hint="see metrics.address"
             ) from error
