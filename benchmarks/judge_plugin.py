@@ -60,7 +60,7 @@ class Plugin:
             settings = replace(settings, bake_seconds=float(policy["bake_s"]))
         self.settings = settings
         dwell = 120.0 if settings.bake_seconds >= 300 else 30.0
-        self.schedule = BudgetSchedule(dwell_seconds=dwell)
+        self.schedule = BudgetSchedule(dwell_seconds=dwell, look_seconds=self.look_s)
         self.deadline = float(config["max_duration_s"])
         self.judge = Judge(settings, look_seconds=self.look_s)
         self.sides = {"stable": Counter(), "canary": Counter()}

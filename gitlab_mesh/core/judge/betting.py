@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, inf, isfinite, log, log1p
+from typing import NamedTuple
 
 __all__ = ["BETTER", "WORSE", "Arms", "Capital", "Stake", "Tolerance", "stake_of"]
 
@@ -26,8 +27,7 @@ _FIRST_CLOCK = 20.0
 _RELEASE_POWER = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Arms:
+class Arms(NamedTuple):
     """What both sides served in one look, under one weight; ``bad`` is at most ``n``, on each side."""
 
     canary_n: float
@@ -52,8 +52,7 @@ class Tolerance:
     base: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Stake:
+class Stake(NamedTuple):
     """One bet on one look: log factors of a bad request on each side, and the log price."""
 
     canary: float
@@ -81,11 +80,11 @@ def stake_of(worse: float, tolerance: Tolerance, canary_n: float, stable_n: floa
         return Stake(log1p(gain), log1p(-odds), canary_n * log1p(slack * gain))
     odds /= 1.0 + (ratio * base + slack) * gain
     loss = odds / max(1.0 + odds * base, 0.25)  # a bet on "better" may not stake more than everything
-    top = min(1.0, (1.0 - slack) / ratio)
+    top = (1.0 - slack) / ratio if ratio > 1.0 - slack else 1.0
     worst = (canary_n * ratio * gain - stable_n * loss * (1.0 + slack * gain)) / (
         loss * gain * ratio * (canary_n + stable_n)
     )
-    worst = min(max(worst, 0.0), top)
+    worst = 0.0 if worst < 0.0 else min(top, worst)
     price = canary_n * log1p((ratio * worst + slack) * gain) + stable_n * log1p(-worst * loss)
     return Stake(log1p(gain), log1p(-loss), price)
 
@@ -104,7 +103,7 @@ class Capital:
     __slots__ = ("_ceiling", "_prior", "_shares", "_worse", "clock", "log_wealth", "reserve")
 
     def __init__(
-        self, worse: Sequence[float], prior: Sequence[float] = (), *, reserve: float = 0.5, ceiling: float = inf
+        self, worse: Sequence[float], prior: Sequence[float] = (), *, reserve: float = 0.35, ceiling: float = inf
     ) -> None:
         self._worse = tuple(worse)
         self._ceiling = ceiling
@@ -125,11 +124,9 @@ class Capital:
         """
         if arms.canary_n <= 0 or arms.stable_n <= 0:
             return self.log_wealth  # without control there is nothing to compare with
-        gains = []
-        for worse in self._worse:
-            stake = stake_of(worse, tolerance, arms.canary_n, arms.stable_n)
-            gain = arms.canary_bad * stake.canary + arms.stable_bad * stake.stable - stake.price
-            gains.append(gain / temper)
+        canary_n, canary_bad, stable_n, stable_bad = arms
+        stakes = [stake_of(worse, tolerance, canary_n, stable_n) for worse in self._worse]
+        gains = [(canary_bad * canary + stable_bad * stable - price) / temper for canary, stable, price in stakes]
         self._settle(gains, cap)
         tolerated = tolerance.ratio * arms.canary_n
         expected = (arms.canary_bad + arms.stable_bad) * tolerated / (tolerated + arms.stable_n)
@@ -139,7 +136,10 @@ class Capital:
     def _settle(self, gains: Sequence[float], cap: float) -> None:
         """Multiply each stake by its gain; throw away what is above the cap or the ceiling."""
         best = max(gains)
-        grown = [share * exp(max(gain - best, -700.0)) for share, gain in zip(self._shares, gains, strict=True)]
+        floor = best - 700.0
+        grown = [
+            share * exp(gain - best) if gain > floor else 0.0 for share, gain in zip(self._shares, gains, strict=True)
+        ]
         total = sum(grown)
         if total > 0.0:
             staked = best + log(total)
@@ -164,7 +164,7 @@ class Capital:
         self.reserve -= spent
         self._shares = [share + spent * prior for share, prior in zip(self._shares, self._prior, strict=True)]
 
-    def restart(self, prior: Sequence[float] = (), *, reserve: float = 0.5, memory: float = 0.5) -> None:
+    def restart(self, prior: Sequence[float] = (), *, reserve: float = 0.35, memory: float = 0.75) -> None:
         """Set the capital to 1 again, but bet as the past taught: fair, because the bets only use the past.
 
         Args:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import exp, isfinite
 
+from gitlab_mesh.core.judge.betting import Arms
 from gitlab_mesh.core.judge.latency import Bound, plan_bounds
 from gitlab_mesh.core.judge.model import Look
 from gitlab_mesh.core.judge.settings import JudgeSettings
@@ -23,10 +25,12 @@ class Standing:
     Attributes:
         evidence: Capital against "no worse than tolerated", of all metrics; 1 at the start.
         excess: Upper end of the canary's error ratio beyond the tolerated, 0–1.
-        recent: The canary's error ratio of late minus stable's, an estimate, 0–1.
+        recent: The canary's error ratio of late minus stable's, an estimate on the high side, 0–1.
         rps: Requests per second of both sides.
         starting: The start-up is not over.
         leaning: Evidence leans to "within the margin" on each comparison that promotion needs.
+        passing: Each of them passes.
+        unconfirmed_seconds: How long ``evidence`` has not risen any more.
     """
 
     evidence: float
@@ -35,6 +39,41 @@ class Standing:
     rps: float
     starting: bool
     leaning: bool
+    passing: bool
+    unconfirmed_seconds: float
+
+
+class Recent:
+    """Fading counts of errors: what goes on now, to choose a weight by; it never decides.
+
+    Args:
+        looks: Time constant, in looks.
+    """
+
+    __slots__ = ("_keep", "_sums")
+
+    def __init__(self, looks: float) -> None:
+        self._keep = exp(-1.5 / max(looks, 1.0))
+        self._sums = [0.0, 0.0, 0.0, 0.0]
+
+    def look(self, arms: Arms) -> None:
+        """Learn from one look."""
+        self._sums = [self._keep * old + new for old, new in zip(self._sums, arms, strict=True)]
+
+    @property
+    def excess(self) -> float:
+        """The canary's error ratio minus stable's, two errors added to be careful; 0–1."""
+        canary_n, canary_bad, stable_n, stable_bad = self._sums
+        usual = stable_bad / stable_n if stable_n > 0 else 0.0
+        return min(max((canary_bad + 2.0) / (canary_n + 2.0) - usual, 0.0), 1.0)
+
+    def dump(self) -> list[float]:
+        """Return the state as numbers."""
+        return list(self._sums)
+
+    def load(self, numbers: Sequence[float]) -> None:
+        """Take over a state that ``dump`` returned."""
+        self._sums = list(numbers)
 
 
 class Baseline:

@@ -7,15 +7,16 @@ For each difference d, a mixture of bets tests it; the interval is every d that 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, inf, log, log1p
+from math import exp, log, log1p
 
 from gitlab_mesh.core.judge.betting import Arms
 
 __all__ = ["Excess"]
 
-_UP = (0.9, 0.75, 0.55, 0.35, 0.15, 0.02)
-_DOWN = (1.2, 1.5, 2.2, 4.0, 15.0, 300.0)
-_STEPS = 30
+_UP = (0.96, 0.88, 0.74, 0.5, 0.2, 0.02)
+_DOWN = (1.04, 1.15, 1.4, 2.2, 7.0, 150.0)
+_STEPS = 40
+_CLOSE = 1e-9
 
 
 class Excess:
@@ -64,17 +65,28 @@ class Excess:
         return self._end([(gain, slope) for gain, slope in self._up])
 
     def _end(self, bets: Sequence[tuple[float, float]]) -> float:
-        """Smallest d in [−1, 1] at which the mixture has reached its goal; the slopes are negative."""
-        if _log_mean(bets, 1.0) < self._need:
-            return 1.0
-        left, right = -1.0, 1.0
+        """Smallest d in [−1, 1] at which the mixture has reached its goal.
+
+        The slopes are negative, so the log of the sum rises with d and is convex: Newton's steps from the right end
+        approach the crossing from the right and never pass it.
+        """
+        d = 1.0
         for _ in range(_STEPS):
-            middle = (left + right) / 2.0
-            if _log_mean(bets, middle) >= self._need:
-                right = middle
-            else:
-                left = middle
-        return right
+            logs = [gain - d * slope for gain, slope in bets]
+            best = max(logs)
+            weights = [exp(value - best) if value > best - 700.0 else 0.0 for value in logs]
+            total = sum(weights)
+            over = best + log(total) - self._need
+            if over < 0.0 and d == 1.0:
+                return 1.0
+            rise = -sum(weight * slope for weight, (_, slope) in zip(weights, bets, strict=True)) / total
+            step = over / rise if rise > 0.0 else 2.0
+            if step <= _CLOSE:
+                break
+            d -= step
+            if d <= -1.0:
+                return -1.0
+        return d
 
     def dump(self) -> list[float]:
         """Return the state as numbers."""
@@ -85,10 +97,3 @@ class Excess:
         self.n = numbers[0]
         pairs = [list(pair) for pair in zip(numbers[1::2], numbers[2::2], strict=True)]
         self._up, self._down = pairs[: len(_UP)], pairs[len(_UP) :]
-
-
-def _log_mean(bets: Sequence[tuple[float, float]], d: float) -> float:
-    """Log of the sum (not the mean: the goal carries the number of bets) of the capitals against excess d."""
-    logs = [gain - d * slope for gain, slope in bets]
-    best = max(logs)
-    return best + log(sum(exp(value - best) for value in logs)) if best > -inf else -inf

@@ -7,7 +7,7 @@ from math import exp, log
 from typing import Any
 
 from gitlab_mesh.core.judge.betting import Arms, Tolerance
-from gitlab_mesh.core.judge.evidence import Baseline, Standing, check_counts
+from gitlab_mesh.core.judge.evidence import Baseline, Recent, Standing, check_counts
 from gitlab_mesh.core.judge.excess import Excess
 from gitlab_mesh.core.judge.latency import Bound, slower_than
 from gitlab_mesh.core.judge.limit import ABOVE, BELOW, OUTAGE, Limit
@@ -76,7 +76,10 @@ class Judge:
         self.problems: tuple[str, ...] = ()
         self.fresh = False
         self.rps = 0.0
-        self.recent_bad = self.recent_n = self.recent_expected = 0.0
+        self.recent = Recent(settings.guard_seconds / look_seconds)
+        self.peak = 1.0
+        self.peak_time = 0.0
+        self._standing: Standing | None = None
 
     def _track(self, name: str, ratio: float, slack: float) -> Track:
         settings = self.settings
@@ -96,6 +99,7 @@ class Judge:
             look: What came since the look before. A look that cannot be true (negative counts, more errors than
                 requests, a time that does not rise) brings no evidence and opens no gate.
         """
+        self._standing = None
         problem = check_counts(look, self.time)
         self.problems = (*look.problems, problem) if problem else look.problems
         self.fresh = False
@@ -163,11 +167,7 @@ class Judge:
         )
         self.errors.look(arms, self._cap("outage" if self.starting else "errors"))
         self.harm.look(arms)
-        expected = arms.canary_n * (self.baseline.error_ratio or 0.0)
-        keep = 0.6
-        self.recent_bad = keep * self.recent_bad + arms.canary_bad
-        self.recent_n = keep * self.recent_n + arms.canary_n
-        self.recent_expected = keep * self.recent_expected + expected
+        self.recent.look(arms)
         if self.starting:
             self.early_bad += bad
             self.outage.look(arms.canary_n, bad, self._cap("outage"))
@@ -245,16 +245,24 @@ class Judge:
     @property
     def standing(self) -> Standing:
         """Where the judge stands, for the weight schedule."""
-        excess = (self.recent_bad - self.recent_expected) / self.recent_n if self.recent_n else 0.0
-        early = max(track.worse.log_wealth for track in self.tracks) if self.starting else 0.0
-        return Standing(
-            evidence=max(sum(self.evidence_by_metric().values()), exp(min(early, 600.0))),
-            excess=max(self.harm.high - self.settings.error_tolerance, 1e-6),
-            recent=min(max(excess, 0.0), 1.0),
-            rps=self.rps,
-            starting=self.starting,
-            leaning=all(track.fine.log_wealth > 0.0 for track in self.required),
-        )
+        if self._standing is None:
+            early = max(track.worse.log_wealth for track in self.tracks) if self.starting else 0.0
+            evidence = max(sum(self.evidence_by_metric().values()), exp(min(early, 600.0)))
+            now = self.time or 0.0
+            if evidence > 1.05 * self.peak or evidence < 0.5 * self.peak:
+                self.peak, self.peak_time = max(evidence, 1.0), now
+            least = min(track.fine.log_wealth for track in self.required)
+            self._standing = Standing(
+                evidence=evidence,
+                excess=max(self.harm.high - self.settings.error_tolerance, 1e-6),
+                recent=self.recent.excess,
+                rps=self.rps,
+                starting=self.starting,
+                leaning=least > 0.0,
+                passing=least >= log(1.0 / self.settings.false_promotion),
+                unconfirmed_seconds=now - self.peak_time,
+            )
+        return self._standing
 
     @property
     def required(self) -> list[Track]:

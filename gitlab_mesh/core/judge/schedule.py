@@ -9,6 +9,7 @@ bake is the cheapest (``docs/judge.md``, with the numbers).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil, log
 
 from gitlab_mesh.core.judge.evidence import Standing
 from gitlab_mesh.core.judge.settings import JudgeSettings
@@ -17,6 +18,8 @@ __all__ = ["BudgetSchedule", "first_weight"]
 
 _SUSPICIOUS = 3.0
 _CALM = 10.0
+_UNCONFIRMED_GUARDS = 4.0
+_CONFIRM = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +34,17 @@ class BudgetSchedule:
         growth: Largest factor of one raise.
         pause_seconds: Time between two raises.
         dwell_seconds: Time at ``most`` before promotion: load shows there.
+        look_seconds: Time between two looks.
     """
 
     least: float = 0.0001
     first: float = 0.10
-    learn: float = 0.10
+    learn: float = 0.15
     most: float = 0.50
     growth: float = 3.0
     pause_seconds: float = 10.0
     dwell_seconds: float = 120.0
+    look_seconds: float = 5.0
 
     def next_weight(
         self,
@@ -61,28 +66,51 @@ class BudgetSchedule:
             since_change: Seconds since the share last changed.
             needed: Canary requests that the promotion still needs; None if that is not known.
         """
-        rate = max(standing.rps * settings.reaction_seconds, 1e-9)
+        budget = settings.bad_request_budget / max(standing.rps, 1e-9)
+        soonest = 2.0 * self.look_seconds  # no breach is found in less
+        allowed = budget / (max(settings.reaction_seconds, soonest) * standing.excess)
+        last = self._last_ramp(weight, settings, elapsed)
+        if last and standing.passing:
+            allowed = self.most  # what may be promoted may be shown to half of the users
         if standing.evidence >= _CALM:
-            # Confirm at a small share: what the budget allows at the excess seen of late.
-            harm = max(standing.recent, standing.excess, 1e-6)
-            calm = max(settings.bad_request_budget / (rate * harm), self.least)
-            return min(weight, calm)
-        if since_change < self.pause_seconds - 1e-6 or standing.evidence >= _SUSPICIOUS or weight >= self.most:
+            # Confirm at a share that costs little: a breach needs a few bad requests more, not the whole budget.
+            allowed = min(allowed, _CONFIRM * budget / (max(settings.guard_seconds, soonest) * standing.recent))
+            if max(allowed, self.least) < weight:
+                return max(allowed, self.least)
+        if since_change < self.pause_seconds - 1e-6 or not self._may_raise(standing, settings, elapsed):
             return weight
-        allowed = settings.bad_request_budget / (rate * standing.excess)
-        goal = min(self.most, max(self.learn, self._in_time(standing, settings, elapsed, needed)))
-        raised = min(weight * self.growth, allowed, goal)
-        return raised if raised > weight * 1.02 else weight
+        goal = self.most if last else max(self.learn, self._in_time(weight, standing, settings, elapsed, needed))
+        raised = min(weight * self.growth, max(allowed, self.least), goal, self.most)
+        if raised >= self.most * 0.95:
+            return self.most
+        return raised if raised > weight * 1.05 else weight
 
-    def _in_time(self, standing: Standing, settings: JudgeSettings, elapsed: float, needed: float | None) -> float:
+    def _last_ramp(self, weight: float, settings: JudgeSettings, elapsed: float) -> bool:
+        """Whether it is time to go to ``most``, so that the dwell there ends with the bake."""
+        return elapsed >= settings.bake_seconds - self.dwell_seconds - self._ramp_seconds(weight)
+
+    def _ramp_seconds(self, weight: float) -> float:
+        return self.pause_seconds * ceil(log(max(self.most / weight, 1.0)) / log(self.growth))
+
+    @staticmethod
+    def _may_raise(standing: Standing, settings: JudgeSettings, elapsed: float) -> bool:
+        if standing.evidence < _SUSPICIOUS or standing.leaning:
+            return True
+        # A suspicion that nothing confirmed must not hold the release for ever; and when the start-up ends, what
+        # is left of the budget buys a quick answer.
+        stale = standing.unconfirmed_seconds >= _UNCONFIRMED_GUARDS * settings.guard_seconds
+        return stale or (standing.starting and elapsed >= settings.startup_seconds - 1e-6)
+
+    def _in_time(
+        self, weight: float, standing: Standing, settings: JudgeSettings, elapsed: float, needed: float | None
+    ) -> float:
         """Share that the promotion needs to be decided when the bake is over."""
-        left = settings.bake_seconds - self.dwell_seconds - elapsed
-        ramp = 3.0 * self.pause_seconds
-        if left <= ramp or needed is None:
+        left = settings.bake_seconds - self.dwell_seconds - elapsed - self._ramp_seconds(weight)
+        if needed is None or left <= 0.0:
             return self.most
         if not standing.leaning:
             return 0.0
-        return needed / (standing.rps * (left - ramp)) if standing.rps > 0 else 0.0
+        return needed / (standing.rps * left) if standing.rps > 0 else 0.0
 
 
 def first_weight(rps: float, settings: JudgeSettings, schedule: BudgetSchedule) -> float:

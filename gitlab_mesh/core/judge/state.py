@@ -23,7 +23,7 @@ __all__ = ["SCHEMA", "dump_judge", "load_judge"]
 
 SCHEMA = 1
 _SCALARS = (
-    "early_bad", "hasty_until", "outage_log", "weight", "rps", "recent_bad", "recent_n", "recent_expected",
+    "early_bad", "hasty_until", "outage_log", "weight", "rps", "peak", "peak_time",
 )  # fmt: skip
 _COUNTS = ("step_requests", "silent")
 _TEXTS = ("crash", "layout_problem")
@@ -56,6 +56,7 @@ def dump_judge(judge: Judge) -> dict[str, Any]:
         "errors": _pack_lists(judge.errors.dump()),
         "harm": _pack(judge.harm.dump()),
         "outage": _pack(judge.outage.dump()),
+        "recent": _pack(judge.recent.dump()),
         "share": _pack(judge.share.dump()),
         "user": [track.dump() for track in judge.user],
     }
@@ -110,6 +111,7 @@ def _fill(judge: Judge, state: Mapping[str, Any]) -> None:
     judge.errors.load([_unpack(text) for text in state["errors"]])
     judge.harm.load(_unpack(state["harm"]))
     judge.outage.load(_unpack(state["outage"]))
+    judge.recent.load(_unpack(state["recent"]))
     judge.share.load(_unpack(state["share"]))
     if judge.slo is not None:
         for limit, text in zip(judge.slo, state["slo"], strict=True):

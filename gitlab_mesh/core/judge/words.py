@@ -42,7 +42,7 @@ def judgement_of(judge: Judge) -> Judgement:
     ]
     limit = _weight_limit(judge)
     forecast = _forecast(judge)
-    promote = _promote_gate(judge, verdicts, evidence, forecast)
+    promote = _promote_gate(judge, verdicts, forecast)
     if breaches:
         reason = breaches[0].reason
     elif promote.open:
@@ -197,7 +197,7 @@ def _raise_gate(judge: Judge, verdicts: list[Verdict], limit: float | None) -> G
     return Gate(True, "no breach, and further harm is within the budget")
 
 
-def _promote_gate(judge: Judge, verdicts: list[Verdict], evidence: float, forecast: Forecast | None) -> Gate:
+def _promote_gate(judge: Judge, verdicts: list[Verdict], forecast: Forecast | None) -> Gate:
     for kind in (VerdictKind.BREACH, VerdictKind.ERROR, VerdictKind.NO_DATA):
         bad = [verdict for verdict in verdicts if verdict.kind is kind and _blocks(verdict)]
         if bad:
@@ -211,7 +211,7 @@ def _promote_gate(judge: Judge, verdicts: list[Verdict], evidence: float, foreca
         if forecast and forecast.seconds is not None:
             more += f", {forecast.seconds / 60.0:.1f} min"
         return Gate(False, open_ones[0].reason + more)
-    if evidence >= _CALM or judge.standing.evidence >= _CALM:
+    if judge.standing.evidence >= _CALM:
         return Gate(False, "the canary looks worse than stable; waiting until that is settled")
     left = judge.begun + judge.settings.bake_seconds - judge.time
     if left > 1e-6:
