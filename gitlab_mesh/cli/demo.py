@@ -13,7 +13,7 @@ __all__ = ["demo"]
 @click.option("--release", metavar="TAG", help="Run one release with this image tag (good, bad, slow, crash, …).")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("mesh-out/demo"), show_default=True,
               help="Directory for note, reports, log and merge-request page.")  # fmt: skip
-@click.option("--rate", type=click.FloatRange(1, 2000), default=300.0, show_default=True, help="Requests a second.")
+@click.option("--rate", type=click.FloatRange(1, 2000), default=500.0, show_default=True, help="Requests a second.")
 def demo(release: str | None, output: Path, rate: float) -> None:
     """Run ``gitlab-mesh job canary`` against a real Envoy, real processes and real requests on loopback.
 

@@ -9,7 +9,7 @@ import pty
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -108,7 +108,10 @@ def run_release(tag: str, output: Path, rate: float, *, spec: SandboxSpec | None
         click.echo(f"Sandbox is up in {sandbox.start_seconds:.1f} s: {sandbox.browser_url}\n")
         sandbox.config.write_text(mesh_yaml(), encoding="utf-8")
         before = _user_objects(sandbox)
-        code = _run_job(sandbox, image, output)
+        job, variables = sandbox.gitlab.start_job("canary")
+        code = _run_job(sandbox, variables, image, output)
+        log = (output / "job.log").read_text(encoding="utf-8", errors="replace")
+        sandbox.gitlab.server.finish_job(job, "failed" if code else "success", log=log)
         findings = _check(sandbox, before, image)
         (output / "mr.html").write_text(sandbox.gitlab.merge_request_page(), encoding="utf-8")
         facts = sandbox.traffic.facts if sandbox.traffic else None
@@ -134,11 +137,12 @@ def _traffic(url: str, rate: float) -> LoadPlan:
     )
 
 
-def _run_job(sandbox: Sandbox, image: str, output: Path) -> int:
+def _run_job(sandbox: Sandbox, variables: Mapping[str, str], image: str, output: Path) -> int:
     """Run the job as a runner would: its own process, GitLab's variables, everything it says into ``job.log``."""
     environ = {
         **{key: value for key, value in os.environ.items() if not key.startswith(("CI_", "GITLAB_", "KUBE"))},
-        **sandbox.job_environment("canary"),
+        **variables,
+        "KUBECONFIG": str(sandbox.kubeconfig()),
     }
     for name in ("CI", "GITLAB_CI"):  # people read it here, not GitLab: no collapsible sections
         environ.pop(name, None)

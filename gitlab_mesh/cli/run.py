@@ -154,8 +154,16 @@ def _conclude(result: JobResult, console: Console, environ: Mapping[str, str]) -
     if report.next_step:
         console.line(f"next: {report.next_step}")
     if result.exit_code in _NOTIFIED:
+        _notify(report, console, environ)
+
+
+def _notify(report: Report, console: Console, environ: Mapping[str, str]) -> None:
+    """Tell people; whatever happens here, the exit code stays what the release earned (S10)."""
+    try:
         for plugin in load_group("gitlab_mesh.notifiers", NOTIFIER_API).values():
             notifier = plugin.build(environ)
             problem = notifier.notify(report) if notifier else ""
             if problem:
                 console.line(problem, tone="warn")
+    except Exception as error:  # a plug-in of somebody else's
+        console.line(f"nobody could be notified: {error}", tone="warn")

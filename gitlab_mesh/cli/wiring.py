@@ -120,7 +120,7 @@ class Wiring:
 
     @cached_property
     def _feedback(self) -> tuple[MergeRequestNotes, Deployments]:
-        return build_feedback(self._ci)
+        return build_feedback(self._ci, interrupted=self.signal)
 
     @property
     def notes(self) -> MergeRequestNotes:
