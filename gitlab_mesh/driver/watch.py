@@ -77,8 +77,14 @@ class Watch:
     def look(self) -> Evidence:
         """Read everything once and judge it."""
         stable, canary = self._sides()
+        targets = targets_of(self.service, self.route, stable, canary)
+        snapshot = self._read_source(targets)
+        # Counts first, then the route: a foreign write between the two spoils this window, not the next one.
         drift, lost, clean = self._check_route()
-        increments = self._read_counts(stable, canary, clean=clean)
+        if clean:
+            increments = self._advance(snapshot, targets)
+        else:
+            self.meter, increments = mark(self.meter), Increments(problems=snapshot.problems)
         judgement = self._judge(increments, stable, canary, clean=clean and drift is None)
         return Evidence(
             judgement=judgement,
@@ -95,7 +101,8 @@ class Watch:
         if canary is None or not canary.pods:
             return Evidence(canary_flat=True, stable=health_of(stable))
         before = self.seen_looks
-        increments = self._read_counts(stable, canary, clean=True)
+        targets = targets_of(self.service, self.route, stable, canary)
+        increments = self._advance(self._read_source(targets), targets)
         if self.seen_looks > before:
             self.quiet_looks = 0 if increments.canary.requests else self.quiet_looks + 1
         flat: bool | None = None
@@ -128,14 +135,9 @@ class Watch:
             return Drift(route.writer, route.share), "", False
         return None, "", version == before
 
-    def _read_counts(self, stable: SideState | None, canary: SideState | None, *, clean: bool) -> Increments:
-        targets = targets_of(self.service, self.route, stable, canary)
-        snapshot = self._read_source(targets)
-        if not clean:
-            self.meter = mark(self.meter)
-        self.meter, increments = advance(
-            self.meter, snapshot, max_age_seconds=self.service.metrics.max_age, targets=targets
-        )
+    def _advance(self, snapshot: Snapshot, targets: tuple[SideTarget, ...]) -> Increments:
+        max_age = self.service.metrics.max_age
+        self.meter, increments = advance(self.meter, snapshot, max_age_seconds=max_age, targets=targets)
         if increments.seconds > 0:
             self.seen_looks += 1
             self.requests[Side.STABLE] += increments.stable.requests
