@@ -170,10 +170,14 @@ def test_the_tool_is_installed_and_found_in_after_script_too(project: Project, t
     assert "> stand-in job rollback --if-unfinished" in log
 
 
-def test_a_tool_that_cannot_be_installed_fails_before_anything_moves(project: Project) -> None:
-    pipeline = project.run(variables={"GITLAB_MESH_PIP_SPEC": "./no-such-wheel-1.0-py3-none-any.whl"})
+def test_a_tool_that_cannot_be_installed_fails_before_anything_moves(project: Project, fake: Fake) -> None:
+    python = fake.folder / "python3"
+    python.write_text("#!/bin/sh\necho 'no module named venv'\nexit 1\n")
+    python.chmod(0o755)
+    pipeline = project.run(variables={"GITLAB_MESH_PIP_SPEC": "gitlab-mesh==9.9.9"}, env=fake.env)
     assert pipeline.results["mesh-canary"] == "FAIL"
-    assert "no-such-wheel" in pipeline.output
+    assert "no module named venv" in pipeline.log("mesh-canary")
+    assert [call for call, _ in fake.calls() if call == "job canary"] == []
 
 
 def test_installing_the_tools_twice_changes_nothing(project: Project) -> None:
