@@ -192,7 +192,7 @@ def _cut(text: str, width: int) -> str:
 
 def _fit_widths(cells: Sequence[Sequence[str]]) -> list[int]:
     """Widths that fit; the widest column gives way first, none below 4."""
-    widths = [max(1, *(len(row[column]) for row in cells)) for column in range(len(cells[0]))]
+    widths = [min(_WIDTH, max(1, *(len(row[column]) for row in cells))) for column in range(len(cells[0]))]
     spare = _WIDTH - 2 * (len(widths) - 1)
     while sum(widths) > spare and max(widths) > 4:
         widths[widths.index(max(widths))] -= 1

@@ -6,6 +6,8 @@ a terminal have nobody but us.
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from collections.abc import Iterable
 from urllib.parse import quote
@@ -16,27 +18,21 @@ REDACTED = "[redacted]"
 _SHORTEST = 5
 """Shorter "secrets" would blank out ordinary words, which helps nobody and hides the log."""
 
-_VALUE = r"[^\s\"'<>&,;)]+"
+# Every repetition that follows a free start is bounded: a hostile log must not be able to make this slow.
+_NAME = r"(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key)[\w-]{0,40}[\"']?"
 _PATTERNS = (
     # GitLab's token prefixes (docs: "Token prefixes"): personal, project, job, deploy, runner, agent, trigger, …
     (re.compile(r"\bgl(?:pat|cbt|dt|rt|rtr|ptt|ft|imt|agent|oas|soat|ffct|wt)-[\w.-]{8,}"), REDACTED),
     # JSON Web Tokens: OIDC id_tokens, Kubernetes service accounts
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"), REDACTED),
-    (re.compile(r"(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{8,}"), rf"\1\2{REDACTED}"),
+    (re.compile(r"\beyJ[\w-]{8,1000}\.[\w-]{8,8000}\.[\w-]*"), REDACTED),
+    (re.compile(r"(?i)\b(bearer|basic)(\s{1,9})[A-Za-z0-9._~+/=-]{8,}"), rf"\1\2{REDACTED}"),
     # user and password in a URL
-    (re.compile(r"(\w+://[^\s/:@]*:)[^\s/@]+(?=@)"), rf"\1{REDACTED}"),
-    # name=value is never prose; after a colon only what looks random is taken, or sentences would suffer
+    (re.compile(r"(://[^\s/:@]{0,200}:)[^\s/@]{1,400}(?=@)"), rf"\1{REDACTED}"),
+    # name=value is never prose; after a colon only what looks random is taken, or sentences would suffer.
+    # A value ends before quotes, backslashes and tags, so that JSON and HTML stay whole.
+    (re.compile(rf"(?i)({_NAME}\s{{0,9}}=\s{{0,9}}[\"']?)[^\s\\\"'<>&,;)]+"), rf"\1{REDACTED}"),
     (
-        re.compile(
-            rf"(?i)(\b[\w-]*(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key)[\w-]*[\"']?\s*=\s*[\"']?){_VALUE}"
-        ),
-        rf"\1{REDACTED}",
-    ),
-    (
-        re.compile(
-            r"(?i)(\b[\w-]*(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key)[\w-]*[\"']?\s*:\s*[\"']?)"
-            r"(?=[\w./+=-]*\d)[\w./+=-]{8,}"
-        ),
+        re.compile(rf"(?i)({_NAME}\s{{0,9}}:\s{{0,9}}[\"']?)(?=[\w./+=-]{{0,400}}\d)[\w./+=-]{{8,}}"),
         rf"\1{REDACTED}",
     ),
 )
@@ -46,7 +42,7 @@ class Redactor:
     """Callable that replaces secrets in a text.
 
     Args:
-        secrets: Known values (tokens, passwords); also found where they are URL-encoded, and line by line.
+        secrets: Known values (tokens, passwords); also found line by line, and as they stand in URLs, JSON and HTML.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -57,7 +53,18 @@ class Redactor:
     def add(self, secret: str) -> None:
         """Register one more value; too short ones are ignored."""
         parts = {secret.strip(), *(line.strip() for line in secret.splitlines())}
-        found = {form for part in parts if len(part) >= _SHORTEST for form in (part, quote(part, safe=""))}
+        found = {
+            form
+            for part in parts
+            if len(part) >= _SHORTEST
+            for form in (
+                part,
+                quote(part, safe=""),
+                json.dumps(part)[1:-1],
+                json.dumps(part, ensure_ascii=False)[1:-1],
+                html.escape(part),
+            )
+        }
         # the longest first: a secret that contains another one must go as a whole
         self._known = tuple(sorted(found | set(self._known), key=len, reverse=True))
 
