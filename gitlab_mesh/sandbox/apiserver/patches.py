@@ -63,6 +63,9 @@ def merge_patch(live: Any, patch: Any) -> Any:
 def json_patch(live: Mapping[str, Any], operations: Any) -> dict[str, Any]:
     """Return ``live`` with an RFC 6902 patch on it, or refuse it whole.
 
+    As in the server's library (evanphx/json-patch) a ``test`` for null holds where the member is missing, so that a
+    client can demand the absence of an annotation.
+
     Raises:
         StatusError: 400 if it is no JSON Patch, 422 if an operation does not apply or a ``test`` does not hold.
     """
@@ -71,8 +74,12 @@ def json_patch(live: Mapping[str, Any], operations: Any) -> dict[str, Any]:
 
     if not isinstance(operations, list) or not all(isinstance(operation, dict) for operation in operations):
         raise bad_request("json: cannot unmarshal the body into Go value of type jsonpatch.Patch (a list is needed)")
+    patched: Any = live
     try:
-        patched: Any = jsonpatch.JsonPatch(operations).apply(live)
+        checked = jsonpatch.JsonPatch(operations)
+        for operation in checked.patch:
+            if not _tests_absence(patched, operation):
+                patched = jsonpatch.JsonPatch([operation]).apply(patched)
     except jsonpatch.InvalidJsonPatch as error:
         raise bad_request(f"invalid JSON Patch: {error}") from error
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError) as error:
@@ -80,6 +87,17 @@ def json_patch(live: Mapping[str, Any], operations: Any) -> dict[str, Any]:
     if not isinstance(patched, dict):
         raise json_patch_refused()
     return dict(patched)
+
+
+def _tests_absence(document: Any, operation: Mapping[str, Any]) -> bool:
+    """Tell whether the operation tests for null a member that its (existing) parent does not have."""
+    import jsonpointer
+
+    if operation.get("op") != "test" or operation.get("value", "") is not None:
+        return False
+    parent, _, member = operation["path"].rpartition("/")
+    node = jsonpointer.resolve_pointer(document, parent, None)
+    return isinstance(node, dict) and jsonpointer.unescape(member) not in node
 
 
 def strategic_merge_patch(resource: Resource, live: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-__all__ = ["CLOSED", "METADATA", "SHAPES", "Shape"]
+__all__ = ["ANY_KIND", "CLOSED", "METADATA", "SHAPES", "Shape"]
 
 Shape: TypeAlias = str | list["Shape"] | dict[str, "Shape"]
 
@@ -107,12 +107,23 @@ _HTTP: Shape = {
 }
 _STREAM: Shape = {"match": [{}], "route": [{"destination": _DESTINATION, "weight": "integer"}]}
 
+ANY_KIND: Shape = {"spec": _ANY, "status": _ANY}
+"""What kinds without a shape of their own still have."""
+
 SHAPES: dict[str, Shape] = {
     "ConfigMap": {"data": _STRINGS, "binaryData": _STRINGS, "immutable": "boolean"},
     "Secret": {"data": _STRINGS, "stringData": _STRINGS, "type": "string", "immutable": "boolean"},
     "Deployment": _WORKLOAD,
     "ReplicaSet": _WORKLOAD,
-    "Pod": {"spec": _POD_SPEC},
+    "Pod": {
+        "spec": _POD_SPEC,
+        "status": {
+            "phase": "string",
+            "containerStatuses": [
+                {"name": "string", "ready": "boolean", "restartCount": "integer", "state": {"waiting": {}}}
+            ],
+        },
+    },
     "Service": {
         "spec": {
             "selector": _STRINGS,
@@ -133,7 +144,14 @@ SHAPES: dict[str, Shape] = {
         }
     },
     "HorizontalPodAutoscaler": {"spec": {"minReplicas": "integer", "maxReplicas": "integer", "metrics": [{}]}},
-    "Event": {"message": "string", "reason": "string", "type": "string", "count": "integer"},
+    "Event": {
+        "involvedObject": {"kind": "string", "name": "string", "namespace": "string"},
+        "source": {},
+        "message": "string",
+        "reason": "string",
+        "type": "string",
+        "count": "integer",
+    },
     "VirtualService": {
         "spec": {
             CLOSED: _ANY,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from gitlab_mesh.sandbox.apiserver.kind_rules import check_as_istio, problems_of_kind
 from gitlab_mesh.sandbox.apiserver.resources import Resource
-from gitlab_mesh.sandbox.apiserver.shapes import CLOSED, METADATA, SHAPES, Shape
+from gitlab_mesh.sandbox.apiserver.shapes import ANY_KIND, CLOSED, METADATA, SHAPES, Shape
 from gitlab_mesh.sandbox.apiserver.status import StatusError, bad_request, invalid
 
 __all__ = ["check_fields", "check_metadata", "validate"]
@@ -68,10 +69,10 @@ def check_fields(resource: Resource, body: dict[str, Any], *, strict: bool) -> N
     Raises:
         StatusError: 400 for a built-in kind and for an unknown field, 422 for a custom resource.
     """
-    shape = SHAPES.get(resource.kind)
-    if shape is None:
-        return
-    for path, value, wanted in _mismatches(body, shape, ""):
+    shape = SHAPES.get(resource.kind, ANY_KIND)
+    wrong = next(chain(_mismatches(body, shape, ""), _mismatches(body, ANY_KIND, "")), None)
+    if wrong:
+        path, value, wanted = wrong
         if not resource.custom:
             raise _does_not_decode(resource, f"{resource.kind}.{path}", value, wanted)
         got = _json_type(value)
@@ -111,6 +112,8 @@ def _does_not_decode(resource: Resource, field: str, value: Any, wanted: str) ->
 
 
 def _json_type(value: Any) -> str:
+    if value is None:
+        return "null"
     for sort, name in ((bool, "bool"), (str, "string"), (int, "number"), (float, "number"), (list, "array")):
         if isinstance(value, sort):
             return name
@@ -119,8 +122,6 @@ def _json_type(value: Any) -> str:
 
 def _mismatches(value: Any, shape: Shape, path: str) -> Iterator[tuple[str, Any, str]]:
     """Yield path, value and wanted type of everything that has another type than its shape."""
-    if value is None:
-        return
     if isinstance(shape, list):
         if not isinstance(value, list):
             yield path, value, "array"
@@ -132,7 +133,9 @@ def _mismatches(value: Any, shape: Shape, path: str) -> Iterator[tuple[str, Any,
             yield path, value, "object"
             return
         for key, below in value.items():
-            if (known := shape.get(key, shape.get("*"))) is not None:
+            known = shape.get(key, shape.get("*"))
+            # a field that is null is as good as absent; an item of a list or of a free map is not
+            if known is not None and (below is not None or key not in shape):
                 yield from _mismatches(below, known, f"{path}.{key}" if path else key)
     elif not _has_type(value, shape):
         yield path, value, shape

@@ -196,3 +196,27 @@ def test_discovery_and_what_is_not_served(api: ApiServer, path: str, status: int
 def test_methods_that_do_not_fit_the_path(api: ApiServer, method: str, path: str) -> None:
     answer = api.handle(Request(method, path, headers={"authorization": f"Bearer {ADMIN.token}"}, body=b"{}"))
     assert answer.status in (404, 405)
+
+
+def test_writers_at_the_same_time_lose_no_update(http: HttpServer, cluster: MemoryCluster) -> None:
+    cluster.create(config_map("counter", n="0"))
+
+    def count() -> None:
+        with connect(http, timeout=30) as connection:
+            for _ in range(10):
+                while True:
+                    live = json.loads(get(connection, f"{MAPS}/counter")[1])
+                    live["data"]["n"] = str(int(live["data"]["n"]) + 1)
+                    connection.request("PUT", f"{MAPS}/counter", body=json.dumps(live), headers=AS_ADMIN)
+                    answer = connection.getresponse()
+                    answer.read()
+                    if answer.status == 200:
+                        break
+                    assert answer.status == 409
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert cluster.get("ConfigMap", "shop", "counter")["data"] == {"n": "40"}

@@ -135,6 +135,27 @@ def test_a_json_patch_that_does_not_apply_is_refused(operations: Any, code: int)
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize(
+    ("path", "holds"),
+    [
+        ("/metadata/annotations/gone", True),
+        ("/metadata/annotations/x~1y", True),
+        ("/metadata/annotations/a", False),
+        ("/metadata/annotations/a~1b", False),
+        ("/metadata/labels/a", False),
+    ],
+)
+def test_a_test_for_null_holds_where_the_member_is_missing(path: str, holds: bool) -> None:
+    live = {"metadata": {"annotations": {"a": "1", "a/b": "2"}}}
+    operations = [{"op": "test", "path": path, "value": None}, {"op": "add", "path": "/data", "value": {}}]
+    if holds:
+        assert json_patch(live, operations) == {**live, "data": {}}
+        return
+    with pytest.raises(StatusError) as caught:
+        json_patch(live, operations)
+    assert caught.value.code == 422
+
+
 paths = st.sampled_from(["/data/a", "/data/b", "/data/c", "/metadata/labels", "/metadata/labels/x", "/data/d/e"])
 operations = st.one_of(
     st.fixed_dictionaries(
