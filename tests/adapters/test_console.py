@@ -211,7 +211,7 @@ def test_hostile_text_takes_no_time(piece: str) -> None:
     assert time.process_time() - start < 3
 
 
-@given(st.text(), st.text(), st.text(min_size=5))
+@given(st.text(), st.text(), st.text(min_size=4).map("Z".__add__))  # "00000" would be part of the escape \\u0000
 def test_json_stays_json(before: str, after: str, secret: str) -> None:
     text = json.dumps({"a": f"{before}token=x{after}", "token": f"{before}{secret}{after}"}, ensure_ascii=False)
     assert set(json.loads(Redactor([secret])(text))) == {"a", "token"}
