@@ -80,14 +80,15 @@ class Processes:
 
     Args:
         directory: Where the log files go (``<name>.log``, appended to).
+        remove: Remove the directory at the end, after a SIGKILL of the parent too.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, remove: bool = False) -> None:
         self._directory = directory
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._supervisor = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_SUPERVISOR), str(theirs.fileno())],
+                [sys.executable, "-I", "-S", str(_SUPERVISOR), str(theirs.fileno()), *([str(directory)] * remove)],
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl-C in the terminal reaches the parent alone, which then ends in order
                 stdin=subprocess.DEVNULL,

@@ -1,11 +1,11 @@
 """The process that owns all child processes of one sandbox, so that none outlives it.
 
-Run as a program (``python -I -S supervisor.py FD``) by ``processes.Processes``, and never imported by it: it uses
-the standard library only and has a single thread. It ends its children when the control socket closes, which the
-kernel does for any end of the parent, SIGKILL included. If the supervisor itself is killed, the kernel ends the
+Run as a program (``python -I -S supervisor.py FD [DIRECTORY]``) by ``processes.Processes``, and never imported by it:
+it uses the standard library only and has a single thread. It ends its children when the control socket closes, which
+the kernel does for any end of the parent, SIGKILL included. If the supervisor itself is killed, the kernel ends the
 children: ``PR_SET_PDEATHSIG`` is reliable here because its trap (the signal comes when the *thread* that forked
 ends) needs a second thread. Grandchildren that lost their parent are adopted (``PR_SET_CHILD_SUBREAPER``) and end
-with the process group.
+with the process group. A DIRECTORY is removed at the end, when nobody writes into it any more.
 
 Messages are JSON, one per SEQPACKET datagram. To us: ``{"start": id, "argv", "env", "cwd"}`` with two file
 descriptors (stdout, stderr), ``{"signal": id, "number"}``. From us: ``{"started": id, "pid"}``,
@@ -46,8 +46,9 @@ def _load_prctl() -> Callable[[int, int], int]:
 class Supervisor:
     """Starts, signals and reaps the children of one control socket."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, directory: str = "") -> None:
         self._control = control
+        self._directory = directory
         self._children: dict[int, int] = {}  # pid -> id
         self._prctl = _load_prctl()
         self._prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -152,9 +153,16 @@ class Supervisor:
         while self._children and time.monotonic() < deadline:
             self._collect()
             time.sleep(0.005)
-        # The session's process group is ours alone: what is left in it are our children, adopted ones, and we.
+        for pid in self._children:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        if self._directory:
+            import shutil  # here, as it would slow down every start
+
+            shutil.rmtree(self._directory, ignore_errors=True)
+        # The session's process group is ours alone: what is left in it are orphans of our children, and we.
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    Supervisor(socket.socket(fileno=int(sys.argv[1]))).run()
+    Supervisor(socket.socket(fileno=int(sys.argv[1])), *sys.argv[2:]).run()

@@ -3,8 +3,9 @@
 ``run_load(LoadPlan(...)) -> LoadResult`` in this process, ``python -m gitlab_mesh.adapters.load`` in one of its own.
 """
 
+from gitlab_mesh.adapters.load.command import load_command
 from gitlab_mesh.adapters.load.engine import LoadEngine, run_load
 from gitlab_mesh.adapters.load.plan import LoadPlan
 from gitlab_mesh.adapters.load.result import Histogram, LoadResult
 
-__all__ = ["Histogram", "LoadEngine", "LoadPlan", "LoadResult", "run_load"]
+__all__ = ["Histogram", "LoadEngine", "LoadPlan", "LoadResult", "load_command", "run_load"]

@@ -55,6 +55,11 @@ class PodWorker:
         self._thread = threading.Thread(target=self._run, name=f"pod-{self.name}", daemon=True)
 
     @property
+    def ports(self) -> list[int]:
+        """The ports of its application, as its container names them."""
+        return [int(port["containerPort"]) for port in self._container.get("ports") or ()]
+
+    @property
     def endpoint(self) -> PodEndpoint | None:
         """The pod as the mesh sees it; None while no process listens."""
         app = self._app
