@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gitlab_mesh.core.mesh.route import RouteState
+from gitlab_mesh.core.report.formatting import format_percent
 from gitlab_mesh.core.report.model import Outcome, Tone
 from gitlab_mesh.core.rollout import Action, Evidence, RolloutState, Verb, closing_phase
 from gitlab_mesh.core.workload import ROLLOUT_ID, plan_canary, plan_promotion
@@ -312,4 +313,4 @@ class Actions:
     def _applied(self, route: RouteState, share: float) -> None:
         self.watch.written(route, share)
         if share > 0:
-            self.watch.timeline.mark(self.elapsed(), f"{share:.2%}".replace(".00%", "%"), Tone.NEUTRAL)
+            self.watch.timeline.mark(self.elapsed(), format_percent(share), Tone.NEUTRAL)
