@@ -165,11 +165,17 @@ class Processes:
         return child
 
     def close(self, grace: float = 3.0) -> None:
-        """End all children, the last started first: SIGTERM, deadline (``grace`` seconds for all), SIGKILL."""
+        """End all children, the last started first: SIGTERM, deadline (``grace`` seconds for all), SIGKILL.
+
+        A second call does nothing.
+        """
+        if self._control.fileno() < 0:
+            return
         deadline = time.monotonic() + grace
         for child in reversed(self.running):
             child.stop(max(0.0, deadline - time.monotonic()))
-        self._control.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # the supervisor was killed
+            self._control.shutdown(socket.SHUT_RDWR)
         self._reader.join()
         self._control.close()
         self._supervisor.wait()

@@ -29,7 +29,8 @@ class TrafficFacts:
     Attributes:
         requests: Requests that ended.
         failed_by_application: Of them, answered with a 5xx by the application.
-        failed_by_mesh: Of them, failed in any other way: proxy's 5xx, reset, refused, timed out.
+        failed_by_mesh: Of them, failed in any other way: proxy's 5xx, reset, refused, timed out. An application
+            that dies with requests in work shows here, too: to its users it is no answer.
         by_version: Value of ``x-version`` → (requests, errors).
         latency_seconds: "p50", "p99", … → seconds.
         raw: The whole line.
