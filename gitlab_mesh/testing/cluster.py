@@ -18,6 +18,7 @@ from gitlab_mesh.ports import AccessRule, HttpAnswer, Object
 from gitlab_mesh.sandbox.apiserver.access import User
 from gitlab_mesh.sandbox.apiserver.local import LocalClient
 from gitlab_mesh.sandbox.apiserver.messages import Request, Response
+from gitlab_mesh.sandbox.apiserver.resources import resource_of_kind
 from gitlab_mesh.sandbox.apiserver.server import ApiServer
 from gitlab_mesh.sandbox.apiserver.store import ObjectStore
 
@@ -103,6 +104,10 @@ class MemoryCluster(LocalClient):
                 created = setup.create(body)
                 if body.get("status") and created.get("status") != body["status"]:
                     setup.update_status({**created, "status": body["status"]})
+
+    def peek(self, kind: str, namespace: str) -> list[Object]:
+        """Return the stored objects themselves, for a model that only looks: no copy, no rights, no faults."""
+        return self.server.store.list_objects(resource_of_kind(kind), namespace)[0]
 
     def get_path(self, namespace: str, pod: str, port: int, path: str, *, timeout: float) -> HttpAnswer:
         """GET ``path`` of a pod by the server's ``pod_proxy``; see the port ``PodProxy``."""

@@ -1,4 +1,4 @@
-"""Two worlds behind one face: the cluster in memory, and the real client on the sandbox's HTTP API server."""
+"""Three worlds behind one face: two clusters in memory, and the real client on the sandbox's HTTP API server."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from gitlab_mesh.sandbox.apiserver.kubeconfig import render_kubeconfig
 from gitlab_mesh.sandbox.apiserver.server import ApiServer
 from gitlab_mesh.testing.clock import FakeClock
 from gitlab_mesh.testing.cluster import ADMIN, MemoryCluster
+from gitlab_mesh.testing.lean import LeanCluster
 
 READER_RULES = (
     {
@@ -47,7 +48,7 @@ class World:
 
     admin: Client
     reader: Client
-    foreign: MemoryCluster
+    foreign: MemoryCluster | LeanCluster
     clock: FakeClock
     pods: dict[str, tuple[int, bytes] | OSError] = field(default_factory=dict)
 
@@ -58,9 +59,12 @@ class World:
         return found[0], {"Content-Type": "text/plain"}, found[1]
 
 
-@pytest.fixture(params=["memory", "http"])
+@pytest.fixture(params=["memory", "lean", "http"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     clock = FakeClock()
+    if request.param == "lean":
+        yield _lean_world(clock)
+        return
     memory = MemoryCluster(now=clock.now, namespaces=["shop", "other"])
     server = memory.server
     server.add_user(READER)
@@ -75,6 +79,14 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     yield world
     for end in reversed(ends):
         end()
+
+
+def _lean_world(clock: FakeClock) -> World:
+    lean = LeanCluster(now=clock.now, namespaces=["shop", "other"])
+    reader = LeanCluster(lean.store, user=READER)
+    world = World(Client(lean, lean, lean), Client(reader, reader, reader), lean.as_actor("kubectl-edit"), clock)
+    lean.store.pod_proxy = world.answer
+    return world
 
 
 def _http_clients(server: ApiServer, directory: Path, clock: FakeClock, ends: list[Callable[[], Any]]) -> list[Client]:
