@@ -4,8 +4,9 @@
 """
 
 from gitlab_mesh.adapters.load.command import load_command
-from gitlab_mesh.adapters.load.engine import LoadEngine, run_load
-from gitlab_mesh.adapters.load.plan import LoadPlan
-from gitlab_mesh.adapters.load.result import Histogram, LoadResult
+from gitlab_mesh.adapters.load.engine import BuiltinLoad, LoadEngine, run_load
+from gitlab_mesh.core.load.histogram import Histogram
+from gitlab_mesh.core.load.plan import LoadPlan
+from gitlab_mesh.core.load.result import LoadResult
 
-__all__ = ["Histogram", "LoadEngine", "LoadPlan", "LoadResult", "load_command", "run_load"]
+__all__ = ["BuiltinLoad", "Histogram", "LoadEngine", "LoadPlan", "LoadResult", "load_command", "run_load"]

@@ -1,6 +1,6 @@
 """``python -m gitlab_mesh.adapters.load``: one run in a process of its own; JSON lines on stdout.
 
-Lines are ``{"event": "progress", …}`` (without histogram) and at the end one ``{"event": "final", …}``, also after
+Lines are ``{"event": "progress", …}`` (without histograms) and at the end one ``{"event": "final", …}``, also after
 SIGTERM.
 """
 
@@ -13,8 +13,8 @@ import signal
 import sys
 
 from gitlab_mesh.adapters.load.engine import LoadEngine
-from gitlab_mesh.adapters.load.plan import LoadPlan
-from gitlab_mesh.adapters.load.result import LoadResult
+from gitlab_mesh.core.load.plan import LoadPlan
+from gitlab_mesh.core.load.result import LoadResult
 from gitlab_mesh.errors import GitlabMeshError
 
 
@@ -40,7 +40,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 def _say(event: str, result: LoadResult) -> None:
     value = result.to_json()
     if event == "progress":
-        del value["histogram"]
+        for name in ("kinds", "lag", "slices", "width_seconds"):
+            del value[name]
     sys.stdout.write(json.dumps({"event": event, **value}) + "\n")
     sys.stdout.flush()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from gitlab_mesh.adapters.load.plan import LoadPlan
+from gitlab_mesh.core.load.plan import LoadPlan
 
 __all__ = ["load_command"]
 

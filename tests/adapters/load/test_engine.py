@@ -205,7 +205,7 @@ def test_a_listed_host_may_be_loaded_and_the_request_is_exact() -> None:
         url="http://shop.example:8080/a?b=c", rate=1, duration_seconds=1, allowed_hosts=("shop.example",),
         method="POST", headers={"X-Trial": "1"}, body=b"hi",
     )  # fmt: skip
-    assert plan.packet == (
+    assert plan.packets()[0][0] == (
         b"POST /a?b=c HTTP/1.1\r\nhost: shop.example:8080\r\nX-Trial: 1\r\ncontent-length: 2\r\n\r\nhi"
     )
 

@@ -8,7 +8,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitlab_mesh.adapters.load import Histogram
+from gitlab_mesh.core.load.histogram import Histogram
 
 TIMES = st.lists(st.floats(min_value=0, max_value=3600), min_size=1, max_size=200)
 
