@@ -69,6 +69,9 @@ class Plugin:
         self.top_since = inf
         self.reset_at = -inf
         self.needs_requests: float | None = None
+        self.watch_s = float(policy.get("watch_s", 0.0))
+        self.watching = False
+        self.wide_at = inf
 
     def observe(self, t: float, snapshot: dict[str, Any]) -> str:
         resets = self.sides["canary"].resets
@@ -92,8 +95,13 @@ class Plugin:
         else:
             self.top_since = inf
         settled = t - self.top_since >= self.schedule.dwell_seconds and t - self.reset_at >= RESET_QUIET_SECONDS
-        if judgement.promote_gate.open and settled:
-            return "promote"
+        if judgement.promote_gate.open and settled and not self.watching:
+            if not self.watch_s:
+                return "promote"
+            self.watching, self.weight, self.changed, self.wide_at = True, 1.0 - self.schedule.control, t, t
+            return "continue"
+        if self.watching:
+            return self.watch(t, judgement.promote_gate.open)
         weight = self.schedule.next_weight(
             self.weight,
             self.judge.standing,
@@ -101,6 +109,17 @@ class Plugin:
             elapsed=t,
             since_change=t - self.changed,
             needed=float(forecast.requests) if forecast else None,
+        )
+        if weight != self.weight:
+            self.weight, self.changed = weight, t
+        return "continue"
+
+    def watch(self, t: float, may_promote: bool) -> str:
+        """Holdback: nearly all users have the release, stable's rest is the control."""
+        if may_promote and t >= self.watch_s and self.weight >= 1.0 - self.schedule.control - 1e-9:
+            return "promote"
+        weight = self.schedule.watch_weight(
+            self.weight, self.judge.standing, self.settings, elapsed=t, since_change=t - self.changed
         )
         if weight != self.weight:
             self.weight, self.changed = weight, t

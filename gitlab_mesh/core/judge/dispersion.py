@@ -13,30 +13,30 @@ from gitlab_mesh.core.judge.betting import Arms
 
 __all__ = ["Dispersion"]
 
+_SIDE = 3
+"""Bins on each side that a bin is compared with."""
 _PRIOR = 3.0
-_MEMORY = 0.9
-_BINS = 6
-"""Looks that wait are kept in so many sums at most: memory stays constant however short the looks are."""
+_SHRINK = 2.0
+_FIELDS = 3
 
 
 class Dispersion:
-    """Pearson dispersion of the split around its own running ratio, from looks older than a lag.
+    """Pearson dispersion of the split between the sides, each stretch of time against its neighbours on both sides.
 
-    The lag lets a sudden onset be judged at full power: only what was already noisy before counts as noise.
+    Neighbours before *and after*: a cluster stands out against both, a regression that began only against one. So a
+    sudden onset keeps its full power, and only what came and went counts as noise. It is known a lag later.
 
     Args:
-        lag_looks: How many looks must pass before one counts, at least 1.
+        lag_looks: Looks between a look and the moment when it begins to count, at least 3 are useful.
     """
 
-    __slots__ = ("_canary", "_expected", "_filled", "_lag", "_squares", "_variance", "_waiting", "_width")
+    __slots__ = ("_bins", "_filled", "_squares", "_variance", "_width")
 
     def __init__(self, lag_looks: int) -> None:
-        self._width = max(1, -(-lag_looks // _BINS))
-        self._lag = max(1, lag_looks // self._width)
+        self._width = max(1, lag_looks // _SIDE)
         self._filled = 0
         self._squares = self._variance = 0.0
-        self._canary = self._expected = 0.0
-        self._waiting: deque[tuple[float, float]] = deque()
+        self._bins: deque[tuple[float, float, float]] = deque()
 
     @property
     def factor(self) -> float:
@@ -48,31 +48,41 @@ class Dispersion:
         factor = self.factor
         if arms.canary_n <= 0 or arms.stable_n <= 0:
             return factor
-        self._canary = _MEMORY * self._canary + arms.canary_bad
-        self._expected = _MEMORY * self._expected + arms.stable_bad * arms.canary_n / arms.stable_n
-        share = (self._canary + 0.5) / (self._expected + 0.5) * arms.canary_n
-        share /= share + arms.stable_n
-        bad = arms.canary_bad + arms.stable_bad
-        square, variance = (arms.canary_bad - bad * share) ** 2, bad * share * (1.0 - share)
+        canary, stable = arms.canary_bad, arms.stable_bad
         if self._filled:
-            last = self._waiting.pop()
-            square, variance = square + last[0], variance + last[1]
-        self._waiting.append((square, variance))
+            before = self._bins.pop()
+            canary, stable = canary + before[0], stable + before[1]
+        self._bins.append((canary, stable, arms.canary_n / arms.stable_n))
         self._filled = (self._filled + 1) % self._width
-        if len(self._waiting) > self._lag:
-            square, variance = self._waiting.popleft()
-            self._squares += square
-            self._variance += variance
+        if len(self._bins) > 2 * _SIDE and not self._filled:
+            self._compare()
+            self._bins.popleft()
         return factor
+
+    def _compare(self) -> None:
+        """Compare the middle bin with all others."""
+        canary, stable, odds = self._bins[_SIDE]
+        bad = canary + stable
+        if bad <= 0.0:
+            return
+        others = [one for i, one in enumerate(self._bins) if i != _SIDE]
+        around_canary = sum(one[0] for one in others) + _SHRINK
+        around_usual = sum(one[1] * one[2] for one in others) + _SHRINK
+        odds *= around_canary / around_usual
+        share = odds / (1.0 + odds)
+        variance = bad * share * (1.0 - share)
+        self._squares += (canary - bad * share) ** 2
+        # The neighbours' ratio is itself an estimate: by the delta method the deviation has this much more variance.
+        self._variance += variance * (1.0 + variance * (1.0 / around_canary + 1.0 / around_usual))
 
     def dump(self) -> list[float]:
         """Return the state as numbers."""
-        flat = [number for pair in self._waiting for number in pair]
-        return [self._squares, self._variance, self._canary, self._expected, float(self._filled), *flat]
+        flat = [number for one in self._bins for number in one]
+        return [self._squares, self._variance, float(self._filled), *flat]
 
     def load(self, numbers: Sequence[float]) -> None:
         """Take over a state that ``dump`` returned."""
-        self._squares, self._variance, self._canary, self._expected, filled = numbers[:5]
+        self._squares, self._variance, filled = numbers[:_FIELDS]
         self._filled = int(filled)
-        rest = numbers[5:]
-        self._waiting = deque(zip(rest[::2], rest[1::2], strict=True))
+        rest = numbers[_FIELDS:]
+        self._bins = deque(zip(rest[::3], rest[1::3], rest[2::3], strict=True))

@@ -18,6 +18,7 @@ __all__ = ["BudgetSchedule", "first_weight"]
 
 _SUSPICIOUS = 3.0
 _CALM = 10.0
+_DOUBT = 2.0
 _UNCONFIRMED_GUARDS = 4.0
 _CONFIRM = 0.4
 
@@ -35,6 +36,7 @@ class BudgetSchedule:
         pause_seconds: Time between two raises.
         dwell_seconds: Time at ``most`` before promotion: load shows there.
         look_seconds: Time between two looks.
+        control: Share that stable keeps in the holdback.
     """
 
     least: float = 0.0001
@@ -45,6 +47,7 @@ class BudgetSchedule:
     pause_seconds: float = 10.0
     dwell_seconds: float = 120.0
     look_seconds: float = 5.0
+    control: float = 0.05
 
     def next_weight(
         self,
@@ -66,24 +69,51 @@ class BudgetSchedule:
             since_change: Seconds since the share last changed.
             needed: Canary requests that the promotion still needs; None if that is not known.
         """
-        budget = settings.bad_request_budget / max(standing.rps, 1e-9)
-        soonest = 2.0 * self.look_seconds  # no breach is found in less
-        allowed = budget / (max(settings.reaction_seconds, soonest) * standing.excess)
         last = self._last_ramp(weight, settings, elapsed)
         if last and standing.passing:
             allowed = self.most  # what may be promoted may be shown to half of the users
+        else:
+            reaction = max(settings.reaction_seconds, 2.0 * self.look_seconds)  # no breach is found in less
+            allowed = _budget(standing, settings) / (reaction * standing.excess)
         if standing.evidence >= _CALM:
-            # Confirm at a share that costs little: a breach needs a few bad requests more, not the whole budget.
-            allowed = min(allowed, _CONFIRM * budget / (max(settings.guard_seconds, soonest) * standing.recent))
+            allowed = min(allowed, self._bearable(standing, settings))
             if max(allowed, self.least) < weight:
                 return max(allowed, self.least)
         if since_change < self.pause_seconds - 1e-6 or not self._may_raise(standing, settings, elapsed):
             return weight
         goal = self.most if last else max(self.learn, self._in_time(weight, standing, settings, elapsed, needed))
-        raised = min(weight * self.growth, max(allowed, self.least), goal, self.most)
-        if raised >= self.most * 0.95:
-            return self.most
+        return self._raised(weight, min(max(allowed, self.least), goal), self.most)
+
+    def watch_weight(
+        self, weight: float, standing: Standing, settings: JudgeSettings, *, elapsed: float, since_change: float
+    ) -> float:
+        """Return the share while most users have the release and stable is kept as control (holdback).
+
+        A little control teaches slowly: at the first doubt stable gets its half back, which also halves the harm. A
+        suspicion takes the share down to what a confirmation costs little at; one that nothing confirms gives it
+        back step by step.
+        """
+        top = 1.0 - self.control
+        if standing.evidence >= _DOUBT:
+            top = self.most
+        if standing.evidence >= _CALM:
+            top = min(top, max(self._bearable(standing, settings), self.least))
+        if top < weight:
+            return top
+        if since_change < self.pause_seconds - 1e-6 or not self._may_raise(standing, settings, elapsed):
+            return weight
+        return self._raised(weight, top, top)
+
+    def _raised(self, weight: float, goal: float, top: float) -> float:
+        raised = min(weight * self.growth, goal)
+        if raised >= top * 0.95:
+            return max(weight, min(top, goal / 0.95))
         return raised if raised > weight * 1.05 else weight
+
+    def _bearable(self, standing: Standing, settings: JudgeSettings) -> float:
+        """Share to confirm a suspicion at: a breach needs a few bad requests more, not the whole budget."""
+        seconds = max(settings.guard_seconds, 2.0 * self.look_seconds)
+        return _CONFIRM * _budget(standing, settings) / (seconds * max(standing.recent, 1e-6))
 
     def _last_ramp(self, weight: float, settings: JudgeSettings, elapsed: float) -> bool:
         """Whether it is time to go to ``most``, so that the dwell there ends with the bake."""
@@ -111,6 +141,11 @@ class BudgetSchedule:
         if not standing.leaning:
             return 0.0
         return needed / (standing.rps * left) if standing.rps > 0 else 0.0
+
+
+def _budget(standing: Standing, settings: JudgeSettings) -> float:
+    """Bad requests that may be spent, in seconds of all traffic."""
+    return settings.bad_request_budget / max(standing.rps, 1e-9)
 
 
 def first_weight(rps: float, settings: JudgeSettings, schedule: BudgetSchedule) -> float:
