@@ -252,16 +252,16 @@ class LoadEngine:
                 self.stop()
             oldest = self._loop.time() - self._plan.timeout_seconds
             while pool.waiting and pool.waiting[0].intended < oldest:
-                self._time_out(pool.waiting.popleft())
+                self._time_out(pool.waiting.popleft(), "unsent")
             for connection in [one for one in pool.open if one.busy and one.due.intended < oldest]:
                 connection.abort()
                 pool.forget(connection)
-                self._time_out(connection.due)
+                self._time_out(connection.due, "timeout")
             self._check_done()
 
-    def _time_out(self, due: Due) -> None:
+    def _time_out(self, due: Due, error: str) -> None:
         bucket = self._kinds[due.kind].latency.record(self._loop.time() - due.intended)
-        self._count_error(due, "timeout", bucket)
+        self._count_error(due, error, bucket)
 
     async def _report(self, on_progress: Callable[[LoadResult], None]) -> None:
         while True:

@@ -66,9 +66,10 @@ class KindResult:
 class LoadResult:
     """What was measured so far, or at the end.
 
-    Classes of errors: ``dns``, ``connect`` (refused, unreachable, too slow), ``tls``, ``reset`` (closed before the
-    answer was whole), ``timeout``, ``protocol`` (not HTTP), ``oversize`` (the body has no end), ``http_5xx``,
-    ``proxy_5xx`` (a proxy on the way answered), ``status`` and ``check`` (an answer that the checks refuse).
+    Classes of errors: ``connect`` (refused, unreachable, too slow), ``tls``, ``reset`` (closed before the answer was
+    whole), ``timeout``, ``unsent`` (given up before one of our connections was free), ``protocol`` (not HTTP),
+    ``oversize`` (the body has no end), ``http_5xx``, ``proxy_5xx`` (a proxy on the way answered), ``status`` and
+    ``check`` (an answer that the checks refuse).
 
     Attributes:
         planned_rate: Requests per second that the plan asked for, its mean over the run.

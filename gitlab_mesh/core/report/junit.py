@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 from gitlab_mesh.core.judge.model import Importance, VerdictKind
 from gitlab_mesh.core.report.markdown import clean_text
 from gitlab_mesh.core.report.model import Outcome, Report
-from gitlab_mesh.core.report.wording import OUTCOME_WORD, VerdictRow, find_judgements, list_verdict_rows
+from gitlab_mesh.core.report.wording import OUTCOME_WORD, VerdictRow, find_verdict_sections, list_verdict_rows
 
 __all__ = ["render_junit"]
 
@@ -31,14 +31,14 @@ def _attribute(text: str) -> str:
 
 def _render_suite(report: Report) -> str:
     rows = [
-        row
-        for judgement in find_judgements(report)
-        for row in list_verdict_rows(judgement)
+        (row, section.sides)
+        for section in find_verdict_sections(report)
+        for row in list_verdict_rows(section.judgement)
         if row.verdict.importance is not Importance.INFORMATIONAL
     ]
     class_name = ".".join(part for part in ("gitlab-mesh", report.job, report.service) if part)
-    results = [_decide(report), *(_judge(row) for row in rows)]
-    names = [f"release decision: {report.service or report.job}", *(row.metric for row in rows)]
+    results = [_decide(report), *(_judge(row, sides) for row, sides in rows)]
+    names = [f"release decision: {report.service or report.job}", *(row.metric for row, _ in rows)]
     cases = [
         f'    <testcase classname={_attribute(class_name)} name={_attribute(name)} time="{seconds:.3f}">'
         f"{result}</testcase>"
@@ -67,8 +67,9 @@ def _decide(report: Report) -> str:
     )
 
 
-def _judge(row: VerdictRow) -> str:
-    figures = f"stable {row.stable}{_n(row.stable_n)}, canary {row.canary}{_n(row.canary_n)}, {row.difference}"
+def _judge(row: VerdictRow, sides: tuple[str, str]) -> str:
+    left, right = (side.lower() for side in sides)
+    figures = f"{left} {row.stable}{_n(row.stable_n)}, {right} {row.canary}{_n(row.canary_n)}, {row.difference}"
     message = _attribute(row.verdict.reason or f"{row.metric}: {row.word}")
     match row.verdict.kind:
         case VerdictKind.PASS:

@@ -67,10 +67,14 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class VerdictSection:
-    """The judge's last word: one row a metric with stable, canary, difference, verdict, n."""
+    """The judge's last word: one row a metric with stable, canary, difference, verdict, n.
+
+    ``sides`` names the two columns of values where they are something else (limit and measured, baseline and now).
+    """
 
     judgement: Judgement
     title: str = "Evidence"
+    sides: tuple[str, str] = ("Stable", "Canary")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from gitlab_mesh.core.report.weight_chart import find_weights, render_bars
 from gitlab_mesh.core.report.wording import (
     OUTCOME_SYMBOL,
     OUTCOME_WORD,
-    find_judgements,
+    find_verdict_sections,
     list_verdict_rows,
 )
 
@@ -93,7 +93,8 @@ def _render_decision(report: Report) -> str:
 
 
 def _render_verdicts(report: Report) -> Iterator[str]:
-    for judgement in find_judgements(report):
+    for section in find_verdict_sections(report):
+        judgement = section.judgement
         rows = list(list_verdict_rows(judgement))
         if not rows:
             continue
@@ -107,7 +108,7 @@ def _render_verdicts(report: Report) -> Iterator[str]:
             )
             for row in rows[:MAX_ROWS]
         ]
-        yield table(("Metric", "Stable", "Canary", "Difference", "Verdict"), cells, "lrrrl")
+        yield table(("Metric", *section.sides, "Difference", "Verdict"), cells, "lrrrl")
         if len(rows) > MAX_ROWS:
             yield f"… and {format_count(len(rows) - MAX_ROWS)} more metrics, in the job's report."
         if judgement.reason and not report.reason:

@@ -13,14 +13,13 @@ __all__ = ["render_evidence"]
 
 def render_evidence(section: VerdictSection, *, said: str) -> str:
     """Render the section; the judge's reason is left out where ``said`` is the same."""
-    rows = "\n".join(_render_verdict(row) for row in list_verdict_rows(section.judgement))
+    rows = "\n".join(_render_verdict(row, section.sides) for row in list_verdict_rows(section.judgement))
     reason = f"<p>{page_text(section.judgement.reason)}</p>" if section.judgement.reason not in {"", said} else ""
     heads = "".join(
         f'<th scope="col"{css}>{name}</th>'
         for name, css in (
             ("Metric", ""),
-            ("Stable", ' class="number"'),
-            ("Canary", ' class="number"'),
+            *((page_text(side, 60), ' class="number"') for side in section.sides),
             ("Difference", ' class="number"'),
             ("Verdict", ""),
         )
@@ -31,16 +30,16 @@ def render_evidence(section: VerdictSection, *, said: str) -> str:
     )
 
 
-def _render_verdict(row: VerdictRow) -> str:
+def _render_verdict(row: VerdictRow, sides: tuple[str, str]) -> str:
     def value(name: str, text: str, n: str, extra: str = "") -> str:
         count = f'<span class="n">n {page_text(n)}</span>' if n else ""
-        return f'<td class="number" data-name="{name}">{page_text(text, 60)}{count}{extra}</td>'
+        return f'<td class="number" data-name="{page_text(name, 60)}">{page_text(text, 60)}{count}{extra}</td>'
 
     reason = f'<span class="reason">{page_text(row.reason)}</span>' if row.reason else ""
     return (
         f'<tr class="{row.tone.value}"><td>{page_text(row.metric, 120)}{reason}</td>'
-        + value("Stable", row.stable, row.stable_n)
-        + value("Canary", row.canary, row.canary_n)
+        + value(sides[0], row.stable, row.stable_n)
+        + value(sides[1], row.canary, row.canary_n)
         + value("Difference", row.difference, "", _draw_interval(row))
         + f'<td class="verdict"><span aria-hidden="true">{GLYPH[row.tone]} </span>{row.word}</td></tr>'
     )

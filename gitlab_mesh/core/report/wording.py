@@ -29,6 +29,7 @@ __all__ = [
     "VERDICT_WORD",
     "VerdictRow",
     "find_judgements",
+    "find_verdict_sections",
     "list_verdict_rows",
 ]
 
@@ -153,7 +154,12 @@ def list_verdict_rows(judgement: Judgement) -> Iterator[VerdictRow]:
 
 def find_judgements(report: Report) -> tuple[Judgement, ...]:
     """Return the judgements of the report's verdict sections, in reading order."""
-    return tuple(section.judgement for section in report.sections if isinstance(section, VerdictSection))
+    return tuple(section.judgement for section in find_verdict_sections(report))
+
+
+def find_verdict_sections(report: Report) -> tuple[VerdictSection, ...]:
+    """Return the sections with verdicts, in reading order."""
+    return tuple(section for section in report.sections if isinstance(section, VerdictSection))
 
 
 def _format_interval(verdict: Verdict) -> str:
