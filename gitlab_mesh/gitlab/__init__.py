@@ -19,10 +19,12 @@ from __future__ import annotations
 from gitlab_mesh.gitlab.connection import Connection
 from gitlab_mesh.gitlab.context import CIContext, MergeRequestVariables, Token, read_ci
 from gitlab_mesh.gitlab.deployments import DeploymentRecords
+from gitlab_mesh.gitlab.labels import MergeRequestLabels
 from gitlab_mesh.gitlab.marker import NoteOrder, neutralise_quick_actions
 from gitlab_mesh.gitlab.merge_request import Located, MergeRequestRef, find_merge_request
-from gitlab_mesh.gitlab.notes import StickyNotes
+from gitlab_mesh.gitlab.notes import NoteText, StickyNotes
 from gitlab_mesh.gitlab.statuses import CommitStatuses
+from gitlab_mesh.gitlab.threads import ReviewThreads
 from gitlab_mesh.gitlab.tokens import Operation, describe_tokens
 
 __all__ = [
@@ -31,10 +33,13 @@ __all__ = [
     "Connection",
     "DeploymentRecords",
     "Located",
+    "MergeRequestLabels",
     "MergeRequestRef",
     "MergeRequestVariables",
     "NoteOrder",
+    "NoteText",
     "Operation",
+    "ReviewThreads",
     "StickyNotes",
     "Token",
     "describe_tokens",

@@ -61,6 +61,22 @@ class BoundedGitlab(gitlab.Gitlab):
         self.blocked_until = 0.0
         self._request_seconds = request_seconds
         self._retry_after: float | None = None
+        self._own_id: int | None = None
+        self._own_id_asked = False
+
+    def own_id(self) -> int | None:
+        """Return the id of the user that the token speaks for; None where the token may not ask (fine-grained)."""
+        if not self._own_id_asked:
+            try:
+                user = self.http_get("/user")
+                if not isinstance(user, dict):
+                    raise gitlab.exceptions.GitlabParsingError("no JSON object")
+                self._own_id = int(user["id"])
+            except gitlab.exceptions.GitlabHttpError as error:
+                if error.response_code not in {403, 404}:
+                    raise
+            self._own_id_asked = True
+        return self._own_id
 
     def http_request(self, verb: str, path: str, *args: Any, **kwargs: Any) -> requests.Response:
         """Make one request, repeated as described above; raises python-gitlab's and requests' errors."""

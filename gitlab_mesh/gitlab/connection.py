@@ -14,6 +14,7 @@ from gitlab_mesh.gitlab.tokens import Operation, choose_tokens, explain_missing,
 
 if TYPE_CHECKING:
     from gitlab_mesh.gitlab.client import BoundedGitlab
+    from gitlab_mesh.gitlab.merge_request import Located
 
 __all__ = ["Connection", "Session"]
 
@@ -54,13 +55,17 @@ class Connection:
         self._interrupted = interrupted
         self._clients: dict[str, BoundedGitlab] = {}
         self._busy = threading.Lock()
+        self._patience = 1.0
+        self.located: Located | None = None
+        """The pipeline's merge requests, once ``merge_request.locate`` has found them."""
 
     def attempt(self, what: str, work: Callable[[Session], str]) -> str:
         """Run ``work`` and return its answer, or one line that says why it could not be done. Never raises.
 
         The work runs beside the caller, because neither a slow name server nor an answer that drips byte by byte
         is covered by a request's timeout. Work that has outlived the budget cannot start another request, and
-        the next call waits for it rather than overtaking it.
+        the next call waits for it rather than overtaking it. After a call that GitLab let run into its budget, the
+        next ones get a third of it until one is answered: a silent GitLab must not cost a job many budgets.
 
         Args:
             what: What is attempted, for the sentence: "merge request note".
@@ -69,10 +74,11 @@ class Connection:
         if not self.context.available:
             return f"{what} skipped: this is not a GitLab CI job (no CI_API_V4_URL, CI_PROJECT_ID)"
         stop = _Turned(self._interrupted)
-        if not _wait(lambda: self._busy.acquire(timeout=0.1), self._budget, stop):
+        budget = self._budget * self._patience
+        if not _wait(lambda: self._busy.acquire(timeout=0.1), budget, stop):
             return f"{what} skipped: GitLab has still not answered the call before"
         answers: list[str] = []
-        deadline = Deadline(self._monotonic() + self._budget, self._monotonic, self._sleep)
+        deadline = Deadline(self._monotonic() + budget, self._monotonic, self._sleep)
 
         def run() -> None:
             try:
@@ -90,11 +96,12 @@ class Connection:
         except RuntimeError as error:  # no more threads
             self._busy.release()
             return f"{what} failed: {error}"
-        _wait(lambda: _ended(worker), self._budget + 0.5, stop)
+        _wait(lambda: _ended(worker), budget + 0.5, stop)
+        self._patience = 1.0 if answers and deadline.remaining() > 0 else 1 / 3
         if answers:
             return answers[0]
         return f"{what} failed: " + (
-            "interrupted by a signal" if stop() else f"GitLab did not answer within {self._budget:g} s"
+            "interrupted by a signal" if stop() else f"GitLab did not answer within {budget:.0f} s"
         )
 
     def close(self) -> None:
@@ -114,7 +121,7 @@ class Session:
     """One best-effort call in progress: the connection and its deadline."""
 
     def __init__(self, connection: Connection, deadline: Deadline) -> None:
-        self._connection = connection
+        self.connection = connection
         self.deadline = deadline
         self.context = connection.context
 
@@ -126,8 +133,8 @@ class Session:
             GitlabMeshError: As ``client.translate``.
         """
         refusal: GitlabMeshError | None = None
-        for token in choose_tokens(self._connection.tokens, operation):
-            client = self._connection._client(token)
+        for token in choose_tokens(self.connection.tokens, operation):
+            client = self.connection._client(token)
             client.deadline = self.deadline
             try:
                 return use(client, token)

@@ -7,6 +7,7 @@ Facts: GitLab docs "Deployments API", ``lib/api/deployments.rb``, ``app/models/d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gitlab_mesh.gitlab.connection import Connection, Session
@@ -21,10 +22,17 @@ DEPLOYMENT_STATUSES = ("running", "success", "failed", "canceled")
 
 
 class DeploymentRecords:
-    """The deployments of one CI job: one record an environment, from running to its end."""
+    """The deployments of one CI job: one record an environment, from running to its end.
 
-    def __init__(self, connection: Connection) -> None:
+    Args:
+        connection: Shared with the rest.
+        environment_url: Address of the environment for GitLab's "View deployment" button; default:
+            ``CI_ENVIRONMENT_URL``. GitLab itself takes it over only for jobs with ``action: start``.
+    """
+
+    def __init__(self, connection: Connection, *, environment_url: str = "") -> None:
         self._connection = connection
+        self._environment_url = environment_url or connection.context.environment_url
         self._open: dict[str, int] = {}
 
     def record(self, environment: str, status: str) -> str:
@@ -52,18 +60,40 @@ class DeploymentRecords:
     def _record(self, client: BoundedGitlab, environment: str, status: str) -> str:
         context = self._connection.context
         deployments = client.projects.get(context.project, lazy=True).deployments
-        open_id = self._open.get(environment) or self._find(deployments, environment, "running")
+        record = None
+        open_id = self._open.get(environment)
         if open_id is None:
-            open_id = self._create(deployments, environment, status)
+            record = self._find(deployments, environment, "running")
+            open_id = int(record["id"]) if record else None
+        if open_id is None:
+            record = self._create(deployments, environment, status)
+            open_id = int(record["id"])
         elif status != "running":  # GitLab answers 400 to running → running
-            deployments.update(open_id, {"status": status})
+            record = deployments.update(open_id, {"status": status})
         if status == "running":
             self._open[environment] = open_id
         else:
             self._open.pop(environment, None)
+        return self._link(client, environment, record or {})
+
+    def _link(self, client: BoundedGitlab, environment: str, record: Mapping[str, Any]) -> str:
+        """Give the environment its address, where it has another; the record is written whatever happens here."""
+        url = self._environment_url
+        shown = record.get("environment")
+        if not url.lower().startswith(("http://", "https://")) or not isinstance(shown, dict):
+            return ""
+        if shown.get("external_url") == url:
+            return ""
+        project = client.projects.get(self._connection.context.project, lazy=True)
+        try:
+            project.environments.update(int(shown["id"]), {"external_url": url})
+        except Exception as error:
+            from gitlab_mesh.gitlab.client import translate
+
+            return f"address of environment {environment} not set: {translate(error, None).what}"
         return ""
 
-    def _create(self, deployments: Any, environment: str, status: str) -> int:
+    def _create(self, deployments: Any, environment: str, status: str) -> Mapping[str, Any]:
         import requests
         from gitlab.exceptions import GitlabError
 
@@ -76,22 +106,23 @@ class DeploymentRecords:
             "status": status,
         }
         try:
-            return int(deployments.create(fields).attributes["id"])
+            created: Mapping[str, Any] = deployments.create(fields).attributes
+            return created
         except (requests.RequestException, GitlabError) as error:
             lost = isinstance(error, requests.RequestException) or (getattr(error, "response_code", 0) or 0) >= 500
             if not lost:
                 raise
         # The answer got lost, the record perhaps not: look before the one repetition.
         found = self._find(deployments, environment, status)
-        return found if found is not None else int(deployments.create(fields).attributes["id"])
+        return found if found is not None else dict(deployments.create(fields).attributes)
 
-    def _find(self, deployments: Any, environment: str, status: str) -> int | None:
+    def _find(self, deployments: Any, environment: str, status: str) -> Mapping[str, Any] | None:
         """Return the newest record of this commit that was made through the API (those of jobs cannot be moved)."""
         listed = deployments.list(
             environment=environment, status=status, order_by="id", sort="desc", per_page=20, get_all=False
         )
         for item in listed:
-            fields = item.attributes
+            fields: Mapping[str, Any] = item.attributes
             if fields.get("sha") == self._connection.context.source_sha and not fields.get("deployable"):
-                return int(fields["id"])
+                return fields
         return None

@@ -13,10 +13,22 @@ from urllib.parse import quote, unquote
 
 from gitlab_mesh.gitlab.context import CIContext, parse_time
 
-__all__ = ["MAX_BODY_CHARACTERS", "NoteOrder", "neutralise_quick_actions", "order_of", "parse_marker", "render_note"]
+__all__ = [
+    "MAX_BODY_CHARACTERS",
+    "THREAD_PREFIX",
+    "NoteOrder",
+    "neutralise_quick_actions",
+    "order_of",
+    "parse_marker",
+    "render_note",
+    "strip_marker",
+]
 
 MAX_BODY_CHARACTERS = 1_000_000
 """GitLab's limit of a note (GitLab docs, "Notes API")."""
+
+THREAD_PREFIX = "thread:"
+"""Begins the keys of threads: they are notes too, and must not be taken for the sticky ones."""
 
 _MARKER = re.compile(
     r"<!-- gitlab-mesh:note key=(?P<key>\S*) pipeline=(?P<pipeline>\d+) started=(?P<started>[0-9TZ:.-]*) "
@@ -56,6 +68,12 @@ def parse_marker(body: str) -> tuple[str, NoteOrder] | None:
     if found is None:
         return None
     return unquote(found["key"]), NoteOrder(int(found["pipeline"]), found["started"], int(found["job"]))
+
+
+def strip_marker(body: str) -> str:
+    """Return a note's body without its marker."""
+    text = body.rstrip()
+    return text.rpartition("\n")[0].rstrip() if parse_marker(text) else text
 
 
 def render_note(key: str, body: str, order: NoteOrder) -> str:

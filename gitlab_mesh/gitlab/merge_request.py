@@ -46,7 +46,7 @@ def find_merge_request(connection: Connection) -> Located:
 
 
 def locate(session: Session) -> Located:
-    """Find the pipeline's merge requests.
+    """Find the pipeline's merge requests; GitLab is asked once, however often a job comes back for them.
 
     The kinds, in order (GitLab docs "Predefined CI/CD variables", "Merge request pipelines"):
 
@@ -59,6 +59,12 @@ def locate(session: Session) -> Located:
     Raises:
         GitlabMeshError: GitLab had to be asked and did not answer.
     """
+    if session.connection.located is None:
+        session.connection.located = _locate(session)
+    return session.connection.located
+
+
+def _locate(session: Session) -> Located:
     context = session.context
     variables = context.merge_request
     if variables:

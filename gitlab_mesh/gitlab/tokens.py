@@ -2,7 +2,7 @@
 
 Facts (GitLab docs "CI/CD job token", ``lib/api/helpers/notes_helpers.rb``): the job token reads merge requests,
 their notes and commits, and writes deployments and environments of its own project; it cannot write notes,
-discussions, uploads or commit statuses, and cannot read ``/user``.
+discussions, labels, uploads or commit statuses, and cannot read ``/user``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ class Operation(StrEnum):
     NOTE = "write notes"
     DEPLOYMENT = "write deployments"
     STATUS = "write commit statuses"
+    RESOLVE = "resolve threads"
+    LABEL = "label merge requests"
 
 
 _JOB_TOKEN_CAN = frozenset({Operation.READ, Operation.DEPLOYMENT})
@@ -32,6 +34,9 @@ _NEEDS = {
     Operation.NOTE: "scope api, role Reporter or higher",
     Operation.DEPLOYMENT: "scope api, role Developer or higher; or the job's own CI_JOB_TOKEN",
     Operation.STATUS: "scope api, role Developer or higher",
+    # app/policies: resolve_note and update_merge_request come with developer_access (or with being the author).
+    Operation.RESOLVE: "scope api, role Developer or higher",
+    Operation.LABEL: "scope api, role Developer or higher",
 }
 
 

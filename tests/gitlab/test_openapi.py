@@ -14,8 +14,7 @@ import pytest
 import yaml
 
 from gitlab_mesh.gitlab import CommitStatuses, DeploymentRecords, StickyNotes, find_merge_request
-from gitlab_mesh.gitlab.marker import render_note
-from gitlab_mesh.gitlab.notes import NoteOrder
+from gitlab_mesh.gitlab.marker import NoteOrder, render_note
 from gitlab_mesh.sandbox.gitlab.messages import Request
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gitlab_mesh.sandbox.gitlab.entities import present_merge_request, present_time
 from gitlab_mesh.sandbox.gitlab.messages import Answer, ApiError, json_answer
 from gitlab_mesh.sandbox.gitlab.routing import Call, endpoint
-from gitlab_mesh.sandbox.gitlab.state import MergeRequest
+from gitlab_mesh.sandbox.gitlab.state import MergeRequest, Role
 
 __all__ = ["brought_by"]
 
@@ -43,6 +43,35 @@ def list_merge_requests(call: Call) -> Answer:
 def get_merge_request(call: Call) -> Answer:
     """Read one merge request."""
     return json_answer(present_merge_request(call.merge_request(), call.base_url))
+
+
+@endpoint("PUT", "/projects/:id/merge_requests/:iid")
+def update_merge_request(call: Call) -> Answer:
+    """Change title, description and labels: Developers and the author may; unknown labels are created."""
+    merge_request = call.merge_request()
+    role = call.caller.role_in(call.project) or 0
+    if role < Role.DEVELOPER and call.caller.user.id != merge_request.author.id:
+        raise ApiError(403, "403 Forbidden")
+    fields = call.request.fields
+    known = {"title", "description", "labels", "add_labels", "remove_labels"}
+    if not known & set(fields):
+        raise ApiError(
+            400, f"{', '.join(sorted(known))} are missing, at least one parameter must be provided", key="error"
+        )
+    merge_request.title = str(fields.get("title") or merge_request.title)
+    merge_request.description = str(fields.get("description", merge_request.description))
+    labels = _names(fields["labels"]) if "labels" in fields else list(merge_request.labels)
+    removed = _names(fields.get("remove_labels", ""))
+    labels = [label for label in labels if label not in removed]
+    merge_request.labels = list(dict.fromkeys([*labels, *_names(fields.get("add_labels", ""))]))
+    merge_request.updated_at = call.now
+    return json_answer(present_merge_request(merge_request, call.base_url))
+
+
+def _names(value: object) -> list[str]:
+    """Labels come as a list or as one text with commas."""
+    parts = value if isinstance(value, list) else str(value).split(",")
+    return [str(part).strip() for part in parts if str(part).strip()]
 
 
 @endpoint("GET", "/projects/:id/repository/commits/:sha", job_token=True)
