@@ -129,7 +129,7 @@ class Processes:
         Args:
             name: For people; also the log file's name.
             argv: Program and arguments. A program that cannot be executed ends with status 127, said in its log.
-            env: The whole environment; default: ours.
+            env: The whole environment; default: ours, as it was when the supervisor started.
             cwd: Working directory; default: the log directory.
             pipe: Give its stdout as ``child.stdout`` instead of writing it to the log.
             on_exit: Called once with the child after its end, in the reader's thread: must be quick.
@@ -154,7 +154,7 @@ class Processes:
             message = {
                 "start": number,
                 "argv": list(argv),
-                "env": dict(os.environ if env is None else env),
+                "env": None if env is None else dict(env),
                 "cwd": str(cwd or self._directory),
             }
             if self._send(message, [stdout, stderr]):

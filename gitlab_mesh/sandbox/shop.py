@@ -43,7 +43,8 @@ _DEPLOYER: tuple[Mapping[str, Any], ...] = (
     {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": _READ},
     {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": [*_READ, "patch"]},
     {"apiGroups": [""], "resources": ["services"], "verbs": _WRITE},
-    {"apiGroups": [""], "resources": ["pods", "pods/log", "events"], "verbs": _READ},
+    {"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": _READ},
+    {"apiGroups": ["", "events.k8s.io"], "resources": ["events"], "verbs": [*_READ, "create", "patch"]},
     {"apiGroups": [""], "resources": ["pods/proxy"], "verbs": ["get"]},
 )
 _GATEWAY_READER: tuple[Mapping[str, Any], ...] = (

@@ -115,7 +115,8 @@ class Supervisor:
             os.dup2(fds[0], 1)
             os.dup2(fds[1], 2)
             os.chdir(message["cwd"])
-            os.execvpe(message["argv"][0], message["argv"], message["env"])  # noqa: S606
+            env = os.environ if message["env"] is None else message["env"]
+            os.execvpe(message["argv"][0], message["argv"], env)  # noqa: S606
         except BaseException as error:  # whatever it is, we must not go on as a second supervisor
             os.write(2, f"cannot start {message['argv'][0]}: {error}\n".encode())
         finally:
@@ -161,7 +162,8 @@ class Supervisor:
 
             shutil.rmtree(self._directory, ignore_errors=True)
         # The session's process group is ours alone: what is left in it are orphans of our children, and we.
-        os.killpg(os.getpgrp(), signal.SIGKILL)
+        if os.getpgrp() == os.getpid():
+            os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
