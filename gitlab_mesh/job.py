@@ -7,7 +7,7 @@ adapter and never decides an exit code by itself: errors own codes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gitlab_mesh.config.model import ServiceConfig
@@ -21,19 +21,25 @@ from gitlab_mesh.ports import (
     Commands,
     Console,
     Deployments,
+    Files,
+    LoadGenerator,
     Lock,
     MergeRequestNotes,
     MetricSource,
     PodProxy,
     RolloutStore,
-    SignalCheck,
+    Signals,
     TrafficRouter,
 )
 
-__all__ = ["JOB_API", "Job", "JobOption", "JobResult", "ServicePorts"]
+__all__ = ["JOB_API", "NO_SERVICE", "Job", "JobOption", "JobResult", "ServicePorts"]
 
 JOB_API = 1
 """Raised when the contract of plug-ins changes; checked when a plug-in is loaded."""
+
+
+NO_SERVICE = ServiceConfig("", "")
+"""The service of a job that is about none: everything is at its default, and its name is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,14 @@ class ServicePorts(Protocol):
     @property
     def commands(self) -> Commands: ...
     @property
-    def signal(self) -> SignalCheck: ...
+    def files(self) -> Files: ...
+    @property
+    def load(self) -> LoadGenerator: ...
+    @property
+    def signal(self) -> Signals: ...
+    def for_service(self, service: ServiceConfig) -> ServicePorts:
+        """Return the ports of another service, or of this one with other settings, on the same outside."""
+
     @property
     def remaining_seconds(self) -> float | None:
         """Time that the CI job has left, None where nobody knows."""
@@ -94,10 +107,15 @@ class ServicePorts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """How a job ended: the report, and the error whose exit code it has (None: 0)."""
+    """How a job ended: the report, and the error whose exit code it has (None: 0).
+
+    ``stdout`` is what a machine asked for (``--format json``); ``files`` go beside the report, by name.
+    """
 
     report: Report
     error: GitlabMeshError | None = None
+    stdout: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -115,6 +133,8 @@ class Job:
         options: Besides ``--service``, ``--config``, ``--environment``, which every job has.
         run: The work.
         note: Whether its report belongs into the merge request's note.
+        across: Whether it may run without ``mesh.yaml`` (``--namespace``, ``--all``), on what it finds in the cluster.
+        without_service: Whether it may run about no service: ``ports.service`` is then ``NO_SERVICE``.
         package: Python package that holds ``template.yml.j2`` and ``README.md``.
         api: Must equal ``JOB_API``.
     """
@@ -124,5 +144,7 @@ class Job:
     run: Callable[[ServicePorts, Mapping[str, Any]], JobResult]
     options: tuple[JobOption, ...] = ()
     note: bool = False
+    across: bool = False
+    without_service: bool = False
     package: str = ""
     api: int = JOB_API

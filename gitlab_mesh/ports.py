@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from gitlab_mesh.core.load.plan import LoadPlan
+from gitlab_mesh.core.load.result import LoadResult
 from gitlab_mesh.core.mesh.route import Operation, RouteChange, RouteState
 from gitlab_mesh.core.metrics.counts import SideTarget, Snapshot
 from gitlab_mesh.core.record import Driver, Record
@@ -27,8 +29,10 @@ __all__ = [
     "Commands",
     "Console",
     "Deployments",
+    "Files",
     "HttpAnswer",
     "LeaseState",
+    "LoadGenerator",
     "Lock",
     "MergeRequestNotes",
     "MetricSource",
@@ -36,6 +40,8 @@ __all__ = [
     "Object",
     "PodProxy",
     "RolloutStore",
+    "SignalCheck",
+    "Signals",
     "TrafficRouter",
 ]
 
@@ -234,6 +240,29 @@ class Artifacts(Protocol):
         """Write one file; return "" or why it could not be written."""
 
 
+class Files(Protocol):
+    """Files of the project that the job runs in."""
+
+    def read(self, path: str) -> str:
+        """Return the text of a file. Raises ObjectMissingError if there is none, UsageError if it is no text."""
+
+
+class LoadGenerator(Protocol):
+    """Sends requests on schedule, whatever the answers do, and measures from the schedule."""
+
+    def run(
+        self, plan: LoadPlan, *, progress: Callable[[LoadResult], None], interrupted: Callable[[], int]
+    ) -> LoadResult:
+        """Run a plan to its end; ``progress`` gets the result so far about every second.
+
+        ``interrupted`` is asked all the time; not 0 ends the sending, and what was measured is returned.
+
+        Raises:
+            UsageError: The plan cannot be run here (a certificate that cannot be read).
+            TransientError: The target's host has no address.
+        """
+
+
 class Console(Protocol):
     """The job's log. Never raises, not even when the runner is gone and the pipe is broken."""
 
@@ -252,3 +281,15 @@ class Console(Protocol):
 
 SignalCheck = Callable[[], int]
 """Returns the number of the signal that asked us to end, or 0."""
+
+T = TypeVar("T")
+
+
+class Signals(Protocol):
+    """The signals that ask us to end."""
+
+    def __call__(self) -> int:
+        """Return the number of the first signal, or 0."""
+
+    def abortable(self, work: Callable[[], T]) -> T | None:
+        """Do work that only reads; the first signal ends it at once, however long a read hangs. None: aborted."""

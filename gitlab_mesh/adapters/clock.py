@@ -5,10 +5,19 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import FrameType
+from typing import TypeVar
 
 __all__ = ["Interrupts", "SystemClock"]
+
+
+T = TypeVar("T")
+
+
+class _Aborted(BaseException):
+    """A signal came during abortable work; no library catches it on the way."""
 
 
 class Interrupts:
@@ -21,6 +30,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.number = 0
         self._came = threading.Event()
+        self._abortable = False
 
     def install(self) -> None:
         """Take over SIGTERM, SIGINT and SIGHUP; only in the main thread."""
@@ -36,10 +46,30 @@ class Interrupts:
         if self._came.wait(seconds):
             self._came.clear()
 
+    def abortable(self, work: Callable[[], T]) -> T | None:
+        """Do work that only reads; the first signal ends it at once, also in the middle of a read that hangs.
+
+        The handler runs in the main thread and raises out of the blocked system call (PEP 475), so only work of the
+        main thread can be aborted; in another thread it is simply done.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return work()
+        try:
+            try:
+                self._abortable = True
+                return None if self.number else work()
+            finally:
+                self._abortable = False
+        except _Aborted:
+            return None
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self.number:
             self.number = number
             self._came.set()
+            if self._abortable:
+                self._abortable = False
+                raise _Aborted
 
 
 class SystemClock:

@@ -57,6 +57,21 @@ class Wiring:
         self._environ = environ
         self._kube_context = kube_context
 
+    def for_service(self, service: ServiceConfig) -> Wiring:
+        """Return the wiring of another service, or of this one with other settings; the connections are shared."""
+        other = Wiring(
+            service,
+            environment=self.environment,
+            console=self.console,
+            interrupts=self.signal,
+            ci=self._ci,
+            environ=self._environ,
+            kube_context=self._kube_context,
+        )
+        other.__dict__["_connection"] = self._connection  # fills the cached property
+        other.__dict__["_feedback"] = self._feedback
+        return other
+
     @property
     def driver(self) -> Driver:
         """Who drives: this CI job."""

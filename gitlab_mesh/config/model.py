@@ -13,6 +13,7 @@ from gitlab_mesh.core.fields import setting
 from gitlab_mesh.core.judge.settings import JudgeSettings, UserMetric
 
 __all__ = [
+    "FreezeConfig",
     "GatewayPods",
     "HttpSmoke",
     "MeshConfig",
@@ -35,6 +36,10 @@ class RouteConfig:
         None, key="virtualService", unit="name", help="Name of the VirtualService in the service's namespace.",
         why="without it, the one VirtualService that routes to the service's host is taken",
     )  # fmt: skip
+    also: tuple[str, ...] = setting(
+        (), unit="name", help="Further VirtualServices that lead to the service and are moved as one with the first.",
+        why="a gateway's and the mesh's route are often two objects; half a move would be a second canary",
+    )  # fmt: skip
     host: str | None = setting(
         None, unit="text", help="Find the VirtualService by this entry of its hosts instead of by name."
     )
@@ -42,6 +47,11 @@ class RouteConfig:
         (), unit="text", help="Names of the HTTP routes to move together.",
         why="needed only where more than one HTTP route leads to the service: we never guess",
     )  # fmt: skip
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all VirtualServices to move, as far as the configuration names them."""
+        return (*((self.virtual_service,) if self.virtual_service else ()), *self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,10 @@ class StepConfig:
     bake: float | None = setting(
         None, unit="duration", minimum=0, help="Shortest time at this step; default: rollout.step_bake."
     )
+    pause: bool = setting(
+        False,
+        help="Stop before this step (exit code 0, MESH_PHASE=paused) until `gitlab-mesh job canary --continue`.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +141,17 @@ class RolloutConfig:
         "rollback", choices=("rollback", "hold"), help="What to do when the deadline comes without a decision.",
         why="promotion without evidence is never an option",
     )  # fmt: skip
+    on_newer: str = setting(
+        "refuse", choices=("refuse", "wait", "supersede"),
+        help="What a newer pipeline does while an older one's rollout is open: refuse (22), wait for it, or take it "
+        "back and go on.",
+        why="GitLab's resource_group already lets pipelines wait; who gets here nevertheless should know",
+    )  # fmt: skip
+    pause_limit: float = setting(
+        86400.0, unit="duration", minimum=60, maximum=2592000,
+        help="A rollout that waits (paused, held, awaiting promotion) is taken back by the nets after this time.",
+        why="a canary that everybody forgot must not serve users for ever",
+    )  # fmt: skip
     reassert: int = setting(
         2,
         unit="count",
@@ -141,6 +166,21 @@ class RolloutConfig:
         maximum=3600,
         help="After this time without renewal others may take over.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeConfig:
+    """A time in which no release may start; several conditions in one entry must all hold."""
+
+    reason: str = setting(unit="text", help="Shown to whoever is refused.")
+    days: tuple[str, ...] = setting(
+        (), choices=("mon", "tue", "wed", "thu", "fri", "sat", "sun"), help="Days of the week; default: all."
+    )
+    begin: str | None = setting(None, key="from", unit="text", help='Time of day, "16:00"; default: "00:00".')
+    end: str | None = setting(None, key="until", unit="text", help='Time of day, "24:00" at the latest, exclusive.')
+    first_day: str | None = setting(None, key="first", unit="text", help='First day, "2026-12-20".')
+    last_day: str | None = setting(None, key="last", unit="text", help='Last day, "2027-01-02", inclusive.')
+    timezone: str = setting("UTC", unit="text", help="Of times and days, for example Europe/Berlin.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +260,9 @@ class ServiceConfig:
     metrics: MetricsConfig = setting(MetricsConfig(), help="Where the counts come from.")
     judge: JudgeSettings = setting(JudgeSettings(), help="How evidence decides.")
     smoke: tuple[SmokeCheck, ...] = setting((), help="Checks on the canary alone, before the first user.")
+    freeze: tuple[FreezeConfig, ...] = setting(
+        (), help="Times in which no release starts (exit code 16); --hotfix gets past them."
+    )
     links: Mapping[str, str] = setting(factory=dict, unit="text", help="Links for the note: Grafana, Kiali, …")
 
     @property

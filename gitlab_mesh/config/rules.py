@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from itertools import pairwise
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.config.scalars import render_number
+from gitlab_mesh.core.freeze import parse_day, parse_time_of_day
 
 __all__ = ["check_service"]
 
@@ -65,10 +67,30 @@ def _check_smoke(service: ServiceConfig) -> Iterator[tuple[str, str]]:
             yield f"smoke[{index}]", f"has {both}; a check is exactly one of them"
 
 
+def _check_freeze(service: ServiceConfig) -> Iterator[tuple[str, str]]:
+    for index, window in enumerate(service.freeze):
+        for key, text, parse in (
+            ("from", window.begin, parse_time_of_day),
+            ("until", window.end, parse_time_of_day),
+            ("first", window.first_day, parse_day),
+            ("last", window.last_day, parse_day),
+        ):
+            try:
+                if text is not None:
+                    parse(text)
+            except ValueError as error:
+                yield f"freeze[{index}].{key}", str(error)
+        try:
+            ZoneInfo(window.timezone)
+        except (ZoneInfoNotFoundError, ValueError):
+            yield f"freeze[{index}].timezone", f'"{window.timezone}" is no time zone such as Europe/Berlin'
+
+
 _RULES: tuple[tuple[Callable[[ServiceConfig], Iterator[tuple[str, str]]], tuple[str, ...]], ...] = (
     (_check_steps, ("rollout", "judge")),
     (_check_sides, ("subsets", "workload")),
     (_check_metrics, ("metrics",)),
     (_check_smoke, ("smoke",)),
+    (_check_freeze, ("freeze",)),
 )
 """Each rule with the sections that it reads."""

@@ -13,10 +13,24 @@ from typing import Any
 
 from gitlab_mesh.errors import ConflictError, UsageError
 
-__all__ = ["MAX_BYTES", "SCHEMA", "Driver", "Record", "SideIdentity", "parse_record", "render_record"]
+__all__ = [
+    "HISTORY_LENGTH",
+    "MAX_BYTES",
+    "SCHEMA",
+    "WAITING_PHASES",
+    "Driver",
+    "PastRelease",
+    "Record",
+    "SideIdentity",
+    "parse_record",
+    "render_record",
+]
 
 SCHEMA = 1
 MAX_BYTES = 64 * 1024
+WAITING_PHASES = ("paused", "awaiting-promotion", "held")
+HISTORY_LENGTH = 20
+"""Releases that the record remembers; Kubernetes forgets its Events after an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,20 @@ class SideIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class PastRelease:
+    """One line of a service's history; times are for people."""
+
+    id: str
+    image: str = ""
+    outcome: str = ""
+    reason: str = ""
+    started: str = ""
+    ended: str = ""
+    url: str = ""
+    hotfix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One rollout of one service.
 
@@ -65,7 +93,16 @@ class Record:
         judge_state: The judge's own state, ≤ 8 KiB.
         last_good: Identity of the last promoted release.
         rejected_digests: Digests that a verdict rejected; refused without ``--again``.
-        pause_until: While paused: RFC 3339 for people.
+        pause_until: While paused, held or awaiting promotion: when nets end it, RFC 3339.
+        settings: What ``recover`` needs of ``mesh.yaml`` (``driver.snapshot``): it works without a checkout.
+        release: Hash of the pod template to release: a retried job must release the same.
+        image: What is released, for people.
+        pause_step: Index of the step that waits for ``--continue``; -1 if none.
+        continued: Index of the last step whose pause is over; -1 if none.
+        reasserted: How often foreign weights were overwritten so far.
+        hotfix: Why it was released as a hotfix; "" for an ordinary release.
+        previous_template: Stable's pod template before the last promotion, for ``rollback --to-previous``.
+        history: The last releases, newest first.
     """
 
     id: str
@@ -92,6 +129,20 @@ class Record:
     judge_state: Mapping[str, Any] = field(default_factory=dict)
     last_good: SideIdentity | None = None
     rejected_digests: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    release: str = ""
+    image: str = ""
+    pause_step: int = -1
+    continued: int = -1
+    reasserted: int = 0
+    hotfix: str = ""
+    previous_template: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[PastRelease, ...] = ()
+
+    @property
+    def waits(self) -> bool:
+        """True while it waits by plan for a person or a later job; nets leave it alone until ``pause_until``."""
+        return not self.finished and self.phase in WAITING_PHASES
 
     @property
     def finished(self) -> bool:
@@ -106,10 +157,16 @@ class Record:
 def render_record(record: Record) -> dict[str, str]:
     """Render the record as a ConfigMap's ``data``: one readable JSON document under ``record.json``.
 
+    What is only for people or for comfort gives way first: history, the template of the release before.
+
     Raises:
         UsageError: It would be larger than 64 KiB.
     """
-    text = json.dumps({"schema": SCHEMA, **asdict(record)}, indent=2, sort_keys=False, default=list)
+    text = _dump(record)
+    for less in ({"history": record.history[:3]}, {"history": (), "previous_template": {}}):
+        if len(text.encode()) <= MAX_BYTES:
+            break
+        text = _dump(record.with_(**less))
     if len(text.encode()) > MAX_BYTES:
         raise UsageError(
             f"rollout record of {record.namespace}/{record.service} would have {len(text.encode())} bytes",
@@ -117,6 +174,10 @@ def render_record(record: Record) -> dict[str, str]:
             hint="the route's own fragments are too large; move fewer HTTP routes at once (route.http)",
         )
     return {"record.json": text}
+
+
+def _dump(record: Record) -> str:
+    return json.dumps({"schema": SCHEMA, **asdict(record)}, indent=2, sort_keys=False, default=list)
 
 
 def parse_record(data: Mapping[str, str], *, name: str) -> Record | None:
@@ -147,6 +208,7 @@ def parse_record(data: Mapping[str, str], *, name: str) -> Record | None:
                 "steps": tuple(raw.get("steps", ())),
                 "created": tuple(raw.get("created", ())),
                 "rejected_digests": tuple(raw.get("rejected_digests", ())),
+                "history": tuple(_parse(PastRelease, item) for item in raw.get("history", ())),
                 **{side: _parse(SideIdentity, raw.get(side)) for side in ("stable", "canary", "last_good")},
             }
         )

@@ -27,9 +27,19 @@ __all__ = [
     "Step",
     "Verb",
     "advance",
+    "after_failure",
     "closing_phase",
     "decide_next",
+    "worst_seconds",
 ]
+
+
+_LAST_WORDS = 3
+"""How often more weight 0 is written than any other weight."""
+
+GONE_SECONDS = 60.0
+"""Longest wait for scaled-down pods to end; Kubernetes' default grace period is 30 s. Then the Deployment is deleted
+anyway: its pods get no requests any more, and a node that is lost must not keep the lock."""
 
 
 class Phase(StrEnum):
@@ -40,6 +50,7 @@ class Phase(StrEnum):
     DEPLOY = "deploy"
     SMOKE = "smoke"
     STEP = "step"
+    PAUSED = "paused"
     AWAITING_PROMOTION = "awaiting-promotion"
     PROMOTE = "promote"
     ROLL_BACK = "roll-back"
@@ -62,6 +73,7 @@ class Verb(StrEnum):
     LOOK = "look"
     CONFIRM = "confirm"
     NEXT_STEP = "next-step"
+    PAUSE = "pause"
     REASSERT = "reassert"
     BEGIN_PROMOTION = "begin-promotion"
     PATCH_STABLE = "patch-stable"
@@ -80,10 +92,11 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One weight step: the canary's share (0–1) and the shortest time at it."""
+    """One weight step: the canary's share (0–1), the shortest time at it, and whether to pause before it."""
 
     share: float
     bake_seconds: float
+    pause: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +114,6 @@ class Plan:
     reassert: int = 2
     enforce: bool = True
     first: bool = False
-    external: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +159,7 @@ class RolloutState:
         written: Share of the canary that our last write left in the route; 0 before the first.
         replicas: Canary replicas asked for last.
         reasserted: How often a foreign weight was overwritten.
+        continued: Index of the last step whose pause is over.
         exposed: Whether the canary ever had a weight above 0.
         end: Set once it is on the way out.
     """
@@ -159,6 +172,7 @@ class RolloutState:
     written: float = 0.0
     replicas: int = 0
     reasserted: int = 0
+    continued: int = -1
     exposed: bool = False
     done: Done = field(default_factory=Done)
     end: End | None = None
@@ -166,6 +180,12 @@ class RolloutState:
     def with_(self, **changes: object) -> RolloutState:
         """Return a copy with the changes."""
         return replace(self, **changes)  # type: ignore[arg-type]
+
+    @property
+    def pause_due(self) -> bool:
+        """Whether the rollout must wait for a person before the current step's weight is written."""
+        step = self.plan.steps[self.step]
+        return step.pause and self.continued < self.step and self.written != step.share
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +210,8 @@ class Evidence:
         signal: Number of the signal that asks us to end.
         canary_flat: Whether the canary's requests have gone flat since weight 0; None: nobody can tell.
         canary_gone: Whether no pod of the canary is left.
+        canary_down: Whether no pod of the canary is ready; None: nobody looked.
+        stable_down: The same for stable.
     """
 
     judgement: Judgement | None = None
@@ -201,6 +223,8 @@ class Evidence:
     signal: int = 0
     canary_flat: bool | None = None
     canary_gone: bool = False
+    canary_down: bool | None = None
+    stable_down: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +264,7 @@ def decide_next(state: RolloutState, evidence: Evidence, now: float) -> Action:
             return _step(state, evidence, now)
         case Phase.PROMOTE:
             return _promote(state, evidence, now)
-        case Phase.ROLL_BACK | Phase.CLEAN_UP | Phase.HELD | Phase.AWAITING_PROMOTION | Phase.DONE:
+        case Phase.ROLL_BACK | Phase.CLEAN_UP | Phase.PAUSED | Phase.HELD | Phase.AWAITING_PROMOTION | Phase.DONE:
             # A rollout found in one of these without a reason: a net or a person ends it.
             return Action(Verb.END, end=End(Outcome.ROLLED_BACK, "ended on request"))
 
@@ -258,6 +282,8 @@ def _reason_to_end(state: RolloutState, evidence: Evidence, now: float) -> End |
     judgement = evidence.judgement
     if state.phase is Phase.STEP and state.plan.enforce and judgement is not None and judgement.rejected:
         return End(Outcome.REJECTED, judgement.reason)
+    if state.written > 0 and evidence.canary_down and not state.done.stable_patched:
+        return End(Outcome.INCONCLUSIVE, "no pod of the canary is ready any more; its users would get errors")
     waited = now - state.since
     if (
         state.phase is Phase.DEPLOY
@@ -267,14 +293,29 @@ def _reason_to_end(state: RolloutState, evidence: Evidence, now: float) -> End |
     ):
         ready = f"{canary.ready} of {canary.desired} pods" if canary else "no pod"
         return End(Outcome.REJECTED, f"the canary never became ready: {ready} after {waited:.0f} s")
-    if now - state.started > state.plan.deadline_seconds and state.phase is not Phase.PROMOTE:
+    if now - state.started > state.plan.deadline_seconds and not state.done.stable_patched:
+        if state.phase is Phase.PROMOTE:
+            return End(Outcome.INCONCLUSIVE, f"not promoted before the deadline: {_spent(state)}")
         return _at_deadline(state, judgement)
     return None
 
 
+def _spent(state: RolloutState) -> str:
+    return f"after {state.plan.deadline_seconds:.0f} s"
+
+
+def worst_seconds(plan: Plan) -> float:
+    """Return the longest time from the lock to a safe end, with the API server answering.
+
+    The deadline counts until stable is given the new template; then stable may take its time to become ready, the
+    canary to drain, and its pods to end.
+    """
+    return plan.deadline_seconds + plan.ready_seconds + plan.drain_seconds + GONE_SECONDS
+
+
 def _at_deadline(state: RolloutState, judgement: Judgement | None) -> End:
     missing = [verdict for verdict in judgement.verdicts if verdict.kind is VerdictKind.NO_DATA] if judgement else []
-    spent = f"after {state.plan.deadline_seconds:.0f} s"
+    spent = _spent(state)
     if missing or judgement is None:
         what = ", ".join(verdict.metric for verdict in missing) or "every metric"
         return End(Outcome.NO_DATA, f"no data for {what} at the deadline, {spent}")
@@ -294,11 +335,13 @@ def _deploy(state: RolloutState, evidence: Evidence) -> Action:
 def _step(state: RolloutState, evidence: Evidence, now: float) -> Action:
     plan, step = state.plan, state.plan.steps[state.step]
     replicas = needed_replicas(plan.stable_replicas, step.share)
-    if not plan.external and state.replicas < replicas:
+    if state.pause_due:
+        return Action(Verb.PAUSE, f"pause before step {state.step + 1}")
+    if state.replicas < replicas:
         return Action(Verb.SCALE, f"{step.share:.2%} needs {replicas} pods", replicas=replicas)
     canary = evidence.canary
     if state.written != step.share:
-        if canary is not None and canary.ready < canary.desired:
+        if canary is None or canary.ready < max(canary.desired, 1):
             return Action(Verb.AWAIT_CANARY, "capacity before weight")
         return Action(Verb.SET_WEIGHT, f"step {state.step + 1} of {len(plan.steps)}", share=step.share)
     if evidence.drift is not None:
@@ -336,9 +379,11 @@ def _promote(state: RolloutState, evidence: Evidence, now: float) -> Action:
         return Action(Verb.SCALE, "all of the traffic needs all of the pods", replicas=plan.stable_replicas)
     canary, stable = evidence.canary, evidence.stable
     if state.written != 1.0:
-        if canary is not None and canary.ready < canary.desired:
+        if canary is None or canary.ready < max(canary.desired, 1):
             return Action(Verb.AWAIT_CANARY, "capacity before weight")
         return Action(Verb.SET_WEIGHT, "the canary carries everything while stable is replaced", share=1.0)
+    if evidence.drift is not None and not done.stable_ready:
+        return _on_drift(state, evidence.drift, 1.0)
     if not done.stable_patched:
         if not done.confirmed and now - state.since < plan.confirm_seconds and evidence.contradicts is not False:
             return Action(Verb.LOOK)
@@ -367,16 +412,21 @@ def _way_out(state: RolloutState, end: End, evidence: Evidence, now: float) -> A
         reason = f"{end.reason}; stable is not ready with its old template either, the canary keeps the traffic"
         return Action(Verb.FINISH, end=End(Outcome.UNSAFE, reason))
     if done.prepared and not done.restored and (state.written > 0 or evidence.drift is not None):
+        if evidence.stable_down and evidence.canary_down is False and end.outcome is not Outcome.PROMOTED:
+            return _stable_down(state, end, now)
+        if state.written == 0 and evidence.drift is not None and state.reasserted > plan.reassert + _LAST_WORDS:
+            who = evidence.drift.writer or "somebody"
+            return Action(Verb.FINISH, end=End(Outcome.UNSAFE, f"{who} gives the canary weight again and again"))
         return Action(Verb.SET_WEIGHT, end.reason, share=0.0)
     if state.exposed and not done.drained:
         if evidence.canary_flat is False and now - state.since > plan.drain_seconds:
             reason = f"weight 0 is written, but the canary still gets requests after {plan.drain_seconds:.0f} s"
             return Action(Verb.FINISH, end=End(Outcome.UNSAFE, f"{reason}; it is kept"))
         return Action(Verb.DRAIN)
-    if done.deployed and not plan.external:
+    if done.deployed:
         if not done.scaled_down:
             return Action(Verb.SCALE_DOWN, "pods end normally, endpoints first")
-        if not done.gone:
+        if not done.gone and now - state.since <= GONE_SECONDS:
             return Action(Verb.AWAIT_GONE)
         if not done.deleted:
             return Action(Verb.DELETE)
@@ -385,13 +435,21 @@ def _way_out(state: RolloutState, end: End, evidence: Evidence, now: float) -> A
     return _leave(state, end)
 
 
+def _stable_down(state: RolloutState, end: End, now: float) -> Action:
+    """Nothing runs where the traffic should go back to: wait for it, but do not take away what still answers (S9)."""
+    if state.phase is not Phase.ROLL_BACK or now - state.since <= state.plan.ready_seconds:
+        return Action(Verb.AWAIT_STABLE, "no pod of stable is ready")
+    reason = f"{end.reason}; no pod of stable is ready, so the canary keeps its {state.written:.0%}"
+    return Action(Verb.FINISH, end=End(Outcome.UNSAFE, reason))
+
+
 def _holds(plan: Plan, end: End) -> bool:
     return plan.hold_inconclusive and end.outcome is Outcome.INCONCLUSIVE
 
 
 def closing_phase(state: RolloutState) -> Phase:
     """Return the phase in which the rollout is left for good, or for a later job."""
-    if state.end is None or state.end.outcome is Outcome.PAUSED:
+    if state.end is None or state.end.outcome in (Outcome.PAUSED, Outcome.UNSAFE):
         return state.phase
     return Phase.HELD if _holds(state.plan, state.end) and state.written > 0 else Phase.DONE
 
@@ -428,7 +486,9 @@ def advance(state: RolloutState, action: Action, evidence: Evidence, now: float)
             return state.with_(replicas=action.replicas)
         case Verb.SET_WEIGHT:
             phase = Phase.ROLL_BACK if state.end is not None else state.phase
+            again = state.end is not None and state.written == 0
             return state.with_(
+                reasserted=state.reasserted + again,
                 written=action.share,
                 exposed=state.exposed or action.share > 0,
                 since=now,
@@ -439,6 +499,9 @@ def advance(state: RolloutState, action: Action, evidence: Evidence, now: float)
             return state.with_(reasserted=state.reasserted + 1, since=now, done=did(confirmed=False))
         case Verb.CONFIRM:
             return state.with_(done=did(confirmed=True), since=now)
+        case Verb.PAUSE:
+            reason = f"paused by plan before step {state.step + 1} ({state.plan.steps[state.step].share:.2%})"
+            return state.with_(phase=Phase.PAUSED, since=now, end=End(Outcome.PAUSED, reason))
         case Verb.NEXT_STEP:
             return state.with_(step=state.step + 1, since=now, done=did(confirmed=False))
         case Verb.BEGIN_PROMOTION:
@@ -451,6 +514,9 @@ def advance(state: RolloutState, action: Action, evidence: Evidence, now: float)
         case Verb.REVERT_STABLE:
             return state.with_(phase=Phase.ROLL_BACK, since=now)
         case Verb.AWAIT_STABLE:
+            if not done.stable_patched:  # on the way out: stable must run before it gets its traffic back
+                begun = {} if state.phase is Phase.ROLL_BACK else {"phase": Phase.ROLL_BACK, "since": now}
+                return state.with_(**begun)
             ready = evidence.stable is not None and evidence.stable.ready >= evidence.stable.desired
             return state.with_(done=did(stable_ready=ready))
         case Verb.END:
@@ -473,6 +539,26 @@ def advance(state: RolloutState, action: Action, evidence: Evidence, now: float)
         case Verb.RELEASE:
             return state.with_(done=did(released=True))
         case Verb.LOOK | Verb.FINISH:
+            return state
+
+
+def after_failure(state: RolloutState, action: Action) -> RolloutState:
+    """Fold in an action that failed for good: what it may have done counts as done, so that it is undone.
+
+    The answer of a write may be lost although the write was applied; who then believes in the old state would skip
+    weight 0, or delete a canary that serves requests.
+    """
+    done = state.done
+    match action.verb:
+        case Verb.PREPARE:
+            return state.with_(done=replace(done, prepared=True))
+        case Verb.DEPLOY:
+            return state.with_(done=replace(done, deployed=True))
+        case Verb.SET_WEIGHT | Verb.REASSERT if action.share > 0:
+            return state.with_(written=max(state.written, action.share), exposed=True)
+        case Verb.PATCH_STABLE:
+            return state.with_(done=replace(done, stable_patched=True))
+        case _:
             return state
 
 

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 from gitlab_mesh.core.mesh.route import RouteState
+from gitlab_mesh.core.record import WAITING_PHASES
 from gitlab_mesh.core.report.formatting import format_percent
 from gitlab_mesh.core.report.model import Outcome, Tone
 from gitlab_mesh.core.rollout import Action, Evidence, RolloutState, Verb, closing_phase
-from gitlab_mesh.core.workload import ROLLOUT_ID, plan_canary, plan_promotion
+from gitlab_mesh.core.workload import ROLLOUT_ID, SideState, plan_canary, plan_promotion, template_hash
+from gitlab_mesh.driver.capacity import KIND, find_autoscaler, pin, plan_pin, unpin
+from gitlab_mesh.driver.closing import close_record
+from gitlab_mesh.driver.events import EventLog
 from gitlab_mesh.driver.ledger import Ledger
 from gitlab_mesh.driver.preflight import preflight
 from gitlab_mesh.driver.release import Release
 from gitlab_mesh.driver.smoke import run_smoke
+from gitlab_mesh.driver.snapshot import take_snapshot
 from gitlab_mesh.driver.watch import Watch
 from gitlab_mesh.driver.workloads import create_ours, find_ours, patch_template, read_workload, scale
-from gitlab_mesh.errors import ConflictError
+from gitlab_mesh.errors import (
+    ConflictError,
+    GitlabMeshError,
+    InterruptedRunError,
+    ObjectMissingError,
+    PolicyRefusedError,
+    TransientError,
+)
 from gitlab_mesh.job import ServicePorts
 from gitlab_mesh.ports import LeaseState
 
@@ -25,6 +39,8 @@ __all__ = ["Actions"]
 
 POLL_SECONDS = 1.0
 """Between two looks at pods that start or end."""
+
+JUDGE_STATE_BYTES = 8 * 1024
 
 
 @dataclass
@@ -36,12 +52,19 @@ class Actions:
         ledger: Lock and record.
         watch: Evidence.
         release: What is released; None where a rollout found in the cluster is ended.
+        doubtful: A weight may still be on its way: its answer never came.
     """
 
     ports: ServicePorts
     ledger: Ledger
     watch: Watch
     release: Release | None = None
+    doubtful: bool = False
+    _checkpoint: float = 0.0
+    _events: EventLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._events = EventLog(self.ports, self.ledger.record.id)
 
     def perform(self, action: Action, state: RolloutState, evidence: Evidence) -> Evidence:
         """Perform one action and return the evidence after it.
@@ -64,6 +87,7 @@ class Actions:
             Verb.LOOK: self._look,
             Verb.DRAIN: self._drain,
             Verb.NEXT_STEP: self._next_step,
+            Verb.PAUSE: self._pause,
             Verb.END: self._end,
             Verb.PATCH_STABLE: self._patch_stable,
             Verb.REVERT_STABLE: self._revert_stable,
@@ -88,12 +112,15 @@ class Actions:
         return self.ledger.taken_by()
 
     def _preflight(self, action: Action, state: RolloutState) -> None:
-        _, warnings = preflight(self.ports, self._releasing())
-        for warning in warnings:
+        found = self.ports.signal.abortable(lambda: preflight(self.ports, self._releasing()))
+        if found is None:
+            raise InterruptedRunError("interrupted before anything was touched", signal_number=self.ports.signal())
+        for warning in found[1]:
             self.ports.console.line(warning, tone="warn")
 
     def _lock(self, action: Action, state: RolloutState) -> None:
-        self.ledger.acquire(over=self._await_still())
+        if self.ledger.lease is None:
+            self.ledger.acquire(over=self._await_still())
         self.ledger.write(phase="lock", started=self.ports.clock.now().isoformat(timespec="seconds"))
         self.watch.fence = self.ledger.fence
 
@@ -119,13 +146,25 @@ class Actions:
         return lease
 
     def _prepare(self, action: Action, state: RolloutState) -> None:
+        record = self.ledger.record
         route = self.ports.router.read()
         change = self.ports.router.plan_prepare(route, self.ledger.fence)
+        # A job before may have recorded the originals and applied the change: only those are the user's.
+        known = record.originals if route.fence is not None else {}
+        pinned = plan_pin(find_autoscaler(self.ports.cluster, self.ports.service), state.plan.stable_replicas)
         created = tuple(
             f"{item['kind']}/{item['metadata']['namespace']}/{item['metadata']['name']}" for item in change.create
         )
-        self.ledger.write(phase="deploy", originals=change.originals, created=(*self.ledger.record.created, *created))
+        names = tuple(key.split("/")[2] for key in route.objects if key.startswith("VirtualService/"))
+        self.ledger.write(
+            phase="deploy",
+            originals={**pinned, **change.originals, **known},
+            created=_united(record.created, created),
+            settings=take_snapshot(self.ports.service, names),
+        )
+        pin(self.ports.cluster, self.ledger.record.originals)
         self._applied(self.ports.router.apply(change), 0.0)
+        self._events.write("ReleaseStarted", f"{record.image}: {len(state.plan.steps)} steps; {record.driver.url}")
 
     def _deploy(self, action: Action, state: RolloutState) -> Evidence:
         release = self._releasing()
@@ -145,7 +184,7 @@ class Actions:
                 rollout=self.ledger.record.id,
             )
         key = f"Deployment/{service.namespace}/{body['metadata']['name']}"
-        self.ledger.write(phase="deploy", created=(*self.ledger.record.created, key))
+        self.ledger.write(phase="deploy", created=_united(self.ledger.record.created, (key,)))
         create_ours(self.ports.cluster, body)
         return Evidence()
 
@@ -160,14 +199,22 @@ class Actions:
         return {**body, "apiVersion": "apps/v1", "metadata": metadata}
 
     def _await_pods(self, action: Action, state: RolloutState) -> Evidence:
-        evidence = self._pods(state)
+        evidence = self._abortable(state, lambda: self._pods(state))
+        if action.verb is Verb.AWAIT_STABLE and state.end is None:
+            evidence = self.watch.look_at_route(evidence)
         waiting = action.verb is Verb.AWAIT_GONE and not evidence.canary_gone
         side = evidence.stable if action.verb is Verb.AWAIT_STABLE else evidence.canary
         if action.verb is not Verb.AWAIT_GONE:
             waiting = side is None or side.ready < side.desired
         if waiting:
-            self.ports.clock.sleep(min(POLL_SECONDS, self.ports.service.rollout.look_interval))
+            self.ledger.wait(min(POLL_SECONDS, self.ports.service.rollout.look_interval))
         return evidence
+
+    def _abortable(self, state: RolloutState, read: Callable[[], Evidence]) -> Evidence:
+        """Read; on the way in a signal ends the reading at once, on the way out nothing does."""
+        if state.end is not None:
+            return read()
+        return self.ports.signal.abortable(read) or Evidence()
 
     def _pods(self, state: RolloutState) -> Evidence:
         evidence = self.watch.look_at_pods()
@@ -179,9 +226,21 @@ class Actions:
         service = self.ports.service
         name = service.stable_workload if state.plan.first else service.canary_workload
         side = read_workload(self.ports.cluster, service.namespace, name)
-        if side is not None:
-            self.ledger.write(phase="smoke", canary=side.identity)
-            run_smoke(self.ports, side)
+        if side is None:
+            raise ConflictError(f"Deployment {service.namespace}/{name} is gone", why="somebody deleted it")
+        self.ledger.write(phase="smoke", canary=side.identity)
+        self._refuse_rejected(side)
+        self.ports.signal.abortable(lambda: run_smoke(self.ports, side))
+
+    def _refuse_rejected(self, side: SideState) -> None:
+        """Refuse a digest that a verdict rejected before, whatever its tag is called now."""
+        known = set(side.identity.digests) & set(self.ledger.record.rejected_digests)
+        if known and self.release is not None and not self.release.again:
+            raise PolicyRefusedError(
+                f"{side.identity.image} is {', '.join(sorted(known))}, which a verdict rejected before",
+                why="another name does not make it another release",
+                hint="fix it and release another image, or insist with --again",
+            )
 
     def _scale(self, action: Action, state: RolloutState) -> Evidence:
         service = self.ports.service
@@ -189,37 +248,93 @@ class Actions:
         return self.watch.look_at_pods()
 
     def _set_weight(self, action: Action, state: RolloutState) -> None:
-        """Record first, then write, then read back (write-ahead, S2)."""
-        router, fence = self.ports.router, self.ledger.fence
-        phase = "roll-back" if state.end is not None else state.phase.value
+        """Raise: record, lease, then route (write-ahead, S1, S2). Take back: the route first, then the record."""
         if action.share > 0:
-            self.ledger.write(phase=phase, step=state.step, weight=action.share)
+            self._raise_weight(action, state)
+        else:
+            self._take_back(state)
+
+    def _raise_weight(self, action: Action, state: RolloutState) -> None:
+        router, fence = self.ports.router, self.ledger.fence
+        self.ledger.write(
+            phase=state.phase.value,
+            step=state.step,
+            weight=action.share,
+            reasserted=state.reasserted + (action.verb is Verb.REASSERT),
+            **self._judged(),
+        )
+        route = self._owned_route()
+        self.ledger.require_live()
+        if route.share is None:
+            route = router.apply(router.plan_prepare(route, fence))
+        if route.share != action.share or not route.uniform:
+            change = router.plan_weight(route, action.share, fence)
+            self.ports.console.line(change.summary, tone="neutral")
+            route = router.apply(change)
+        self._check_written(route, action.share)
+        self._applied(route, action.share)
+        self._events.write("WeightWritten", f"canary {action.share:.2%}: {action.why}")
+
+    def _take_back(self, state: RolloutState) -> None:
+        router = self.ports.router
+        try:
+            route = self._owned_route()
+        except ObjectMissingError as error:
+            # Without a route there is no weight; what reaches the canary now comes through the Service.
+            self.ports.console.line(error.what, tone="warn")
+            self.watch.unrouted()
+            return
+        if route.share:
+            change = router.plan_weight(route, 0.0, self.ledger.fence)
+            self.ports.console.line(change.summary, tone="neutral")
+            route = router.apply(change)
+        if self.doubtful:
+            # A raise whose answer never came may still arrive: a new fence makes it fail (S4).
+            self.ledger.record = self.ledger.record.with_(fence=self.ledger.record.fence + 1)
+            route = router.apply(router.plan_take_over(route, self.ledger.fence))
+            self.watch.fence = self.ledger.fence
+            self.doubtful = False
+        self._check_written(route, 0.0)
+        self._applied(route, 0.0)
+        reason = state.end.reason if state.end else ""
+        try:
+            self.ledger.write(phase="roll-back", weight=0.0, reason=reason)
+        except GitlabMeshError as error:  # weight 0 is what counts; the record is written again with the next action
+            self.ports.console.line(f"the record could not be written: {error.what}", tone="warn")
+        warning = state.end is None or state.end.outcome is not Outcome.PROMOTED
+        self._events.write("WeightWritten", f"canary 0 %: {reason}", warning=warning)
+
+    def _owned_route(self) -> RouteState:
+        """Read the route and make sure that our fence is on it."""
+        router = self.ports.router
         route = router.read()
         if route.fence is None:
             # Somebody took the fence off. A driver that took over and finished does that, too (S4).
             taken = self.ledger.taken_by()
             if taken:
                 raise ConflictError(taken)
-            change = router.plan_take_over(route, fence) if action.share == 0 else router.plan_prepare(route, fence)
-            route = router.apply(change)
-        if route.share is None and action.share > 0:
-            route = router.apply(router.plan_prepare(route, fence))
-        if route.share is not None and (route.share != action.share or not route.uniform):
-            change = router.plan_weight(route, action.share, fence)
-            self.ports.console.line(change.summary, tone="neutral")
-            route = router.apply(change)
-        if (route.share or 0.0) != action.share:
+            route = router.apply(router.plan_take_over(route, self.ledger.fence))
+        return route
+
+    @staticmethod
+    def _check_written(route: RouteState, share: float) -> None:
+        if (route.share or 0.0) != share or not route.uniform:
             raise ConflictError(
-                f"weight {action.share:.2%} was written, but {route.share or 0:.2%} is there",
+                f"weight {share:.2%} was written, but {route.share or 0:.2%} is there",
                 why=f"{route.writer or 'somebody'} changed it at once",
             )
-        self._applied(route, action.share)
-        if action.share == 0:
-            self.ledger.write(phase=phase, weight=0.0, reason=state.end.reason if state.end else "")
+
+    def _judged(self) -> dict[str, Any]:
+        """What the judge knows, for the record: a job that resumes must not spend the error budget twice."""
+        judge = self.watch.judge
+        if judge is None:
+            return {}
+        state = dict(judge.dump())
+        return {"judge_state": state if len(json.dumps(state)) <= JUDGE_STATE_BYTES else {}}
 
     def _look(self, action: Action, state: RolloutState) -> Evidence:
-        self.ports.clock.sleep(self.ports.service.rollout.look_interval)
-        evidence = self.watch.look()
+        self.ledger.wait(self.ports.service.rollout.look_interval)
+        evidence = self._abortable(state, self.watch.look)
         if evidence.drift is not None:
             evidence = replace(evidence, lost_lock=self.ledger.taken_by())
         judgement = evidence.judgement
@@ -227,14 +342,31 @@ class Actions:
             self.ledger.record = self.ledger.record.with_(
                 last_verdicts={verdict.metric: f"{verdict.kind}: {verdict.reason}" for verdict in judgement.verdicts}
             )
+            if not judgement.rejected:  # weight 0 first
+                self._keep_judged()
         return evidence
+
+    def _keep_judged(self) -> None:
+        """Write down what the judge knows once in a lease's time: so much is looked at again after a lost runner."""
+        now = self.ports.clock.monotonic()
+        if now - self._checkpoint < self.ports.service.rollout.lease:
+            return
+        self._checkpoint = now
+        try:
+            self.ledger.write(**self._judged())
+        except TransientError as error:
+            self.ports.console.line(f"the record could not be written: {error.what}", tone="warn")
 
     def _drain(self, action: Action, state: RolloutState) -> Evidence:
         self.ports.clock.sleep(min(POLL_SECONDS, self.ports.service.rollout.look_interval))
         return self.watch.look_at_drain()
 
     def _next_step(self, action: Action, state: RolloutState) -> None:
-        self.ledger.write(step=state.step + 1)
+        self._checkpoint = self.ports.clock.monotonic()
+        self.ledger.write(step=state.step + 1, **self._judged())
+
+    def _pause(self, action: Action, state: RolloutState) -> None:
+        self.ledger.write(step=state.step, pause_step=state.step, **self._judged())
 
     def _end(self, action: Action, state: RolloutState) -> None:
         # A promotion is written down before it is tidied up. A rejection is not: weight 0 comes first, always.
@@ -245,10 +377,14 @@ class Actions:
         release = self._releasing()
         service = release.service
         deployment = self.ports.cluster.get("Deployment", service.namespace, service.stable_workload)
-        key = f"Deployment/{service.namespace}/{service.stable_workload}"
-        original = {key: {"template": deployment["spec"]["template"]}}
-        self.ledger.write(phase="promote", originals={**self.ledger.record.originals, **original})
         operations = plan_promotion(deployment, release.template, label=service.subsets.label)
+        current, wanted = deployment["spec"]["template"], operations[-1]["value"]
+        key = f"Deployment/{service.namespace}/{service.stable_workload}"
+        known = self.ledger.record.originals.get(key)
+        if known is not None and template_hash(current) == template_hash(wanted):
+            return  # an earlier attempt was applied, only its answer was lost
+        was = {"template": current, "hash": template_hash(wanted)}
+        self.ledger.write(phase="promote", originals={**self.ledger.record.originals, key: was})
         patch_template(self.ports.cluster, service.namespace, service.stable_workload, operations)
 
     def _revert_stable(self, action: Action, state: RolloutState) -> None:
@@ -256,6 +392,7 @@ class Actions:
         was = self.ledger.record.originals.get(f"Deployment/{service.namespace}/{service.stable_workload}")
         if was:
             operations = [{"op": "replace", "path": "/spec/template", "value": was["template"]}]
+            self._events.write("StableReverted", "stable gets its old template back", warning=True)
             patch_template(self.ports.cluster, service.namespace, service.stable_workload, operations)
 
     def _scale_down(self, action: Action, state: RolloutState) -> None:
@@ -280,32 +417,30 @@ class Actions:
         return self.release
 
     def _restore(self, action: Action, state: RolloutState) -> None:
-        router = self.ports.router
-        originals = {
-            key: value for key, value in self.ledger.record.originals.items() if not key.startswith("Deployment/")
-        }
-        router.apply(router.plan_restore(router.read(), originals, self.ledger.fence))
+        router, originals = self.ports.router, self.ledger.record.originals
+        unpin(self.ports.cluster, originals)
+        try:
+            route = router.read()
+        except ObjectMissingError as error:
+            self.ports.console.line(f"{error.what}: there is nothing left to put back", tone="warn")
+            return
+        mine = {key: value for key, value in originals.items() if key.split("/")[0] not in ("Deployment", KIND)}
+        router.apply(router.plan_restore(route, mine, self.ledger.fence))
 
     def _close(self, action: Action, state: RolloutState) -> None:
         end = action.end
         if end is None:
             return
-        record = self.ledger.record
-        phase = closing_phase(state)
-        open_still = phase.value in ("awaiting-promotion", "held")
-        changes: dict[str, Any] = {
-            "phase": phase.value,
-            "reason": end.reason,
-            "outcome": "running" if open_still else end.outcome.value,
-        }
-        if not open_still:
-            changes |= {"originals": {}, "created": (), "judge_state": {}, "ending": ""}
-        if end.outcome in (Outcome.PROMOTED, Outcome.DEPLOYED):
-            changes["last_good"] = record.canary
-        if end.outcome is Outcome.REJECTED and record.canary is not None:
-            digests = {*record.rejected_digests, *record.canary.digests}
-            changes["rejected_digests"] = tuple(sorted(digests))[-50:]
-        self.ledger.write(**changes)
+        record, phase = self.ledger.record, closing_phase(state)
+        if phase.value in WAITING_PHASES:
+            limit = timedelta(seconds=self.ports.service.rollout.pause_limit)
+            until = (self.ports.clock.now() + limit).isoformat(timespec="seconds")
+            self.ledger.write(phase=phase.value, reason=end.reason, pause_until=until, **self._judged())
+            self._events.write("ReleaseWaits", f"{phase.value} until {until}: {end.reason}")
+            return
+        self.ledger.write(**close_record(record, end, phase.value, self.ports.clock.now()))
+        good = end.outcome in (Outcome.PROMOTED, Outcome.DEPLOYED)
+        self._events.write(f"Release{end.outcome.value.title().replace('-', '')}", end.reason, warning=not good)
 
     def _give_back(self, action: Action, state: RolloutState) -> None:
         self.ledger.release()
@@ -314,3 +449,7 @@ class Actions:
         self.watch.written(route, share)
         if share > 0:
             self.watch.timeline.mark(self.elapsed(), format_percent(share), Tone.NEUTRAL)
+
+
+def _united(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))

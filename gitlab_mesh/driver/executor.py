@@ -14,6 +14,7 @@ from gitlab_mesh.core.rollout import (
     RolloutState,
     Verb,
     advance,
+    after_failure,
     closing_phase,
     decide_next,
 )
@@ -48,6 +49,7 @@ class Executor:
     progress: Progress
     error: GitlabMeshError | None = None
     _failing_since: float | None = None
+    _given_up: End | None = None
 
     def run(self, state: RolloutState) -> tuple[RolloutState, End]:
         """Decide and perform until the machine says finish; return the last state and how it ended.
@@ -68,9 +70,12 @@ class Executor:
                 self._note_unsafe(state, end)
                 return state, end
             try:
-                evidence = self.actions.perform(action, state, evidence)
+                evidence = self._perform(action, state, evidence)
             except GitlabMeshError as error:
                 state = self._failed(state, action, error)
+                if self._given_up is not None:
+                    self._note_unsafe(state, self._given_up)
+                    return state, self._given_up
                 evidence = replace(evidence, judgement=None, drift=None)
                 continue
             self._failing_since = None
@@ -79,6 +84,16 @@ class Executor:
             if action.verb in (Verb.SET_WEIGHT, Verb.REASSERT, Verb.NEXT_STEP):
                 # What was seen under another weight says nothing about this one.
                 evidence = replace(evidence, judgement=None, contradicts=None, drift=None, canary_flat=None)
+
+    def _perform(self, action: Action, state: RolloutState, evidence: Evidence) -> Evidence:
+        try:
+            return self.actions.perform(action, state, evidence)
+        except GitlabMeshError:
+            raise
+        except Exception as error:  # a bug of ours must not leave traffic where it is either
+            raise GitlabMeshError(
+                f"{action.verb}: {type(error).__name__}: {error}", hint="this is a bug, please report it"
+            ) from error
 
     def _tell(self, state: RolloutState, action: Action, evidence: Evidence) -> None:
         try:
@@ -93,28 +108,14 @@ class Executor:
         return state
 
     def _failed(self, state: RolloutState, action: Action, error: GitlabMeshError) -> RolloutState:
-        clock, console = self.actions.ports.clock, self.actions.ports.console
-        now = clock.monotonic()
+        now = self.actions.ports.clock.monotonic()
         if self._failing_since is None:
             self._failing_since = now
         if state.end is None:
             return self._failed_way_in(state, action, error, now)
-        if isinstance(error, ConflictError) and self.actions.lost_to():
-            return self._finish(state, End(Outcome.FAILED, error.what), error)
-        if now - self._failing_since < WAY_OUT_PATIENCE_SECONDS:
-            console.line(f"{action.verb}: {error.what}; trying again", tone="warn")
-            clock.sleep(min(5.0, 0.2 + (now - self._failing_since) / 4))
-            return state
-        if state.written > 0:
-            reason = f"weight 0 could not be written: {error.what}"
-            return self._finish(state, End(Outcome.UNSAFE, reason), error)
-        left = f"weight 0 is written, but not everything was cleaned up: {error.what}"
-        console.line(left, tone="bad")
-        return self._finish(state, replace(state.end, reason=f"{state.end.reason}; {left}"), error)
+        return self._failed_way_out(state, state.end, action, error, now)
 
     def _failed_way_in(self, state: RolloutState, action: Action, error: GitlabMeshError, now: float) -> RolloutState:
-        if state.phase in (Phase.PREFLIGHT, Phase.LOCK):
-            raise error
         console, clock = self.actions.ports.console, self.actions.ports.clock
         patience = self.actions.ports.service.rollout.lease
         retry = isinstance(error, TransientError) or action.verb in _SAFE_TO_REPEAT
@@ -122,25 +123,43 @@ class Executor:
             console.line(f"{action.verb}: {error.what}; trying again", tone="warn")
             clock.sleep(min(2.0, self.actions.ports.service.rollout.look_interval))
             return state
+        if state.phase in (Phase.PREFLIGHT, Phase.LOCK):
+            self.actions.ledger.abandon()
+            raise error
         outcome = Outcome.REJECTED if isinstance(error, ReleaseRejectedError) else Outcome.FAILED
         self.error = error
         self._failing_since = None
+        self.actions.doubtful = action.verb is Verb.SET_WEIGHT
         console.line(f"{action.verb}: {error.what}", tone="bad")
-        return state.with_(end=End(outcome, error.what))
+        return after_failure(state, action).with_(end=End(outcome, error.what))
 
-    def _finish(self, state: RolloutState, end: End, error: GitlabMeshError) -> RolloutState:
+    def _failed_way_out(
+        self, state: RolloutState, end: End, action: Action, error: GitlabMeshError, now: float
+    ) -> RolloutState:
+        clock, console = self.actions.ports.clock, self.actions.ports.console
+        lost = self._lost_to() if isinstance(error, ConflictError) else ""
+        if lost:
+            self.error = ConflictError(lost, hint="another driver owns the rollout now; we write nothing more")
+            self._given_up = End(Outcome.FAILED, lost)
+            return state
+        if now - (self._failing_since or now) < WAY_OUT_PATIENCE_SECONDS:
+            console.line(f"{action.verb}: {error.what}; trying again", tone="warn")
+            clock.sleep(min(5.0, 0.2 + (now - (self._failing_since or now)) / 4))
+            return state
         self.error = self.error or error
-        done = replace(
-            state.done,
-            drained=True,
-            scaled_down=True,
-            gone=True,
-            deleted=True,
-            restored=True,
-            closed=True,
-            released=True,
-        )
-        return state.with_(end=end, done=done, written=0.0)
+        if state.written > 0:
+            self._given_up = End(Outcome.UNSAFE, f"weight 0 could not be written: {error.what}")
+            return state
+        left = f"weight 0 is written, but not everything was cleaned up: {error.what}"
+        console.line(left, tone="bad")
+        self._given_up = replace(end, reason=f"{end.reason}; {left}")
+        return state
+
+    def _lost_to(self) -> str:
+        try:
+            return self.actions.lost_to()
+        except GitlabMeshError:  # nobody can tell now; it is asked again at the next failure
+            return ""
 
     def _note_unsafe(self, state: RolloutState, end: End) -> None:
         """Leave word in the record that the rollout is not finished, for ``recover`` and for people."""

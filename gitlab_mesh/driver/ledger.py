@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gitlab_mesh.core.record import Record
-from gitlab_mesh.errors import ConflictError, GitlabMeshError, TransientError
+from gitlab_mesh.errors import ConflictError, GitlabMeshError
 from gitlab_mesh.job import ServicePorts
 from gitlab_mesh.ports import LeaseState
 
@@ -38,8 +38,9 @@ class Ledger:
 
     def acquire(self, *, over: LeaseState | None) -> None:
         """Take the lock; the fencing number exceeds the lease's and the record's before."""
+        asked = self.ports.clock.monotonic()  # the lease began at the latest when it was answered, at the earliest here
         self.lease = self.ports.lock.acquire(self.ports.driver, over=over)
-        self.renewed = self.ports.clock.monotonic()
+        self.renewed = asked
         self.record = self.record.with_(fence=max(self.lease.fence, self.record.fence + 1), driver=self.ports.driver)
 
     def write(self, **changes: Any) -> None:
@@ -50,17 +51,56 @@ class Ledger:
         """
         now = self.ports.clock.now().isoformat(timespec="seconds")
         self.record = self.record.with_(**changes, updated=now)
-        self.version = self.ports.store.write(self.record, self.version)
+        try:
+            self.version = self.ports.store.write(self.record, self.version)
+        except ConflictError:
+            # A write of ours whose answer was lost, or a record that somebody deleted: neither is a takeover.
+            found, version = self.ports.store.read()
+            if found is not None and not self._is_ours(found):
+                raise
+            self.version = self.ports.store.write(self.record, version)
+
+    def _is_ours(self, found: Record) -> bool:
+        ours = self.record
+        return (found.id, found.fence, found.driver) == (ours.id, ours.fence, ours.driver)
 
     def taken_by(self) -> str:
-        """Say who took the rollout over, by the record in the cluster; "" while it is as we wrote it."""
+        """Say who took the rollout over, by the record in the cluster; "" while it is ours."""
         record, version = self.ports.store.read()
-        if version == self.version or record is None:
+        if version == self.version or record is None or self._is_ours(record):
             return ""
         driver = record.driver
         who = f"pipeline {driver.pipeline or '?'}, job {driver.job or '?'} {driver.url}".rstrip()
         state = "ended it" if record.finished else "took it over"
         return f"rollout {self.record.id} is not ours any more: {who} {state}"
+
+    def wait(self, seconds: float) -> None:
+        """Wait, renewing the lease meanwhile; a signal ends the wait early."""
+        clock = self.ports.clock
+        until, before = clock.monotonic() + seconds, self.ports.signal()
+        while (left := until - clock.monotonic()) > 0 and self.ports.signal() == before:
+            clock.sleep(left if self.lease is None else min(left, self.lease.duration_seconds / 4))
+            if clock.monotonic() < until and self.heartbeat():
+                return
+
+    def require_live(self) -> None:
+        """Make sure that the lease is ours right now (S1: the weight never rises without).
+
+        Raises:
+            ConflictError: It is another's, or was never taken.
+            TransientError: It could not be renewed.
+        """
+        if self.lease is None:
+            raise ConflictError("the weight must not rise: the lease is not ours", hint=self._hint)
+        if self.ports.clock.monotonic() - self.renewed < self.lease.duration_seconds / 3:
+            return
+        asked = self.ports.clock.monotonic()
+        self.lease = self.ports.lock.renew(self.lease)
+        self.renewed = asked
+
+    @property
+    def _hint(self) -> str:
+        return f"gitlab-mesh job status --service {self.record.service} says who drives"
 
     def heartbeat(self) -> str:
         """Renew the lease in time; return why we may not write any more, or "".
@@ -75,9 +115,27 @@ class Ledger:
         try:
             self.lease = self.ports.lock.renew(self.lease)
         except ConflictError as error:
+            return self._after_lost_renewal(error, now)
+        except GitlabMeshError:  # also a token that expired: whether we may still write, the next write shows
+            return ""
+        self.renewed = now
+        return ""
+
+    def _after_lost_renewal(self, error: ConflictError, now: float) -> str:
+        """Take a Lease that somebody deleted or emptied anew; one that another holds is lost."""
+        try:
+            found = self.ports.lock.read()
+            if found is not None and found.holder not in ("", self.ports.driver.holder):
+                self.lease = None
+                return str(error)
+            if self.taken_by():
+                self.lease = None
+                return str(error)
+            self.lease = self.ports.lock.acquire(self.ports.driver, over=found)
+        except ConflictError as other:
             self.lease = None
-            return str(error)
-        except TransientError:
+            return str(other)
+        except GitlabMeshError:
             return ""
         self.renewed = now
         return ""
@@ -88,6 +146,18 @@ class Ledger:
         if self.lease is None:
             return False
         return self.ports.clock.monotonic() - self.renewed < self.lease.duration_seconds
+
+    def abandon(self) -> None:
+        """Leave nothing behind of a lock that was taken, but never used: no open record, no held lease."""
+        if self.lease is None:
+            return
+        try:
+            found, _ = self.ports.store.read()
+            if found is not None and self._is_ours(found):
+                self.write(phase="done", outcome="failed", reason="it ended before anything was touched")
+        except GitlabMeshError as error:
+            self.ports.console.line(f"the record could not be closed: {error.what}", tone="warn")
+        self.release()
 
     def release(self) -> None:
         """Give the lock back; a failure only makes the next driver wait for the lease's duration."""

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gitlab_mesh.core.mesh.route import RouteState
+from gitlab_mesh.core.mesh.route import FENCE_ANNOTATION, RouteState
 from gitlab_mesh.core.record import Record
 from gitlab_mesh.core.report.model import Outcome
 from gitlab_mesh.core.rollout import Done, End, Phase, Plan, RolloutState
-from gitlab_mesh.core.workload import template_hash
+from gitlab_mesh.core.workload import ROLLOUT_ID, template_hash
 from gitlab_mesh.driver.actions import Actions
 from gitlab_mesh.driver.executor import Executor
 from gitlab_mesh.driver.ledger import Ledger
 from gitlab_mesh.driver.narrator import Narrator
 from gitlab_mesh.driver.outcome import error_for, next_step_for
+from gitlab_mesh.driver.snapshot import recorded_service, take_snapshot
 from gitlab_mesh.driver.timeline import Timeline
 from gitlab_mesh.driver.watch import Watch
 from gitlab_mesh.driver.workloads import read_workload
-from gitlab_mesh.errors import ObjectMissingError
+from gitlab_mesh.errors import ObjectMissingError, UsageError
 from gitlab_mesh.job import JobResult, ServicePorts
 
-__all__ = ["Found", "find_rollout", "free_lock", "roll_back"]
+__all__ = ["Found", "find_rollout", "free_lock", "is_patched", "roll_back", "take_route"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,57 @@ class Found:
 
 
 def find_rollout(ports: ServicePorts) -> Found | None:
-    """Return the service's unfinished rollout, None if there is none."""
+    """Return the service's unfinished rollout, None if there is none.
+
+    A route that carries our fence although no record is open has lost its record: what can be known is made of the
+    fence itself, so that traffic can be taken back.
+    """
     record, version = ports.store.read()
-    if record is None or record.finished:
+    if record is not None and not record.finished:
+        return Found(record, version)
+    orphan = _find_orphan(ports)
+    if orphan is None:
         return None
-    return Found(record, version)
+    kept = {} if record is None else {"last_good": record.last_good, "history": record.history}
+    return Found(orphan.with_(**kept), version)
+
+
+def _find_orphan(ports: ServicePorts) -> Record | None:
+    try:
+        route = ports.router.read()
+    except (ObjectMissingError, UsageError):  # nothing that could carry a fence, or nothing that is configured
+        return None
+    rollout, _, number = (route.fence or "").rpartition("/")
+    if not rollout or not number.isdecimal():
+        return None
+    service = ports.service
+    key = f"Deployment/{service.namespace}/{service.canary_workload}"
+    canary = read_workload(ports.cluster, service.namespace, service.canary_workload)
+    ours = canary is not None and (canary.deployment["metadata"].get("annotations") or {}).get(ROLLOUT_ID) == rollout
+    ports.console.line(f"the route carries the fence {route.fence}, but its record is gone", tone="warn")
+    names = tuple(key.split("/")[2] for key in route.objects if key.startswith("VirtualService/"))
+    return Record(
+        id=rollout,
+        service=service.name,
+        namespace=service.namespace,
+        fence=int(number),
+        driver=ports.driver,
+        phase="step",
+        weight=route.share or 0.0,
+        originals=_without_canary_weight(route),
+        created=(key,) if ours else (),
+        settings=take_snapshot(service, names),
+    )
+
+
+def _without_canary_weight(route: RouteState) -> dict[str, object]:
+    """What is left to put back when nobody knows how the route was before: no weight for the canary, no fence."""
+    found: dict[str, object] = {}
+    for key, item in route.objects.items():
+        if key.startswith("VirtualService/"):
+            others = set(item["metadata"].get("annotations") or {}) - {FENCE_ANNOTATION}
+            found[key] = {"http": {}, "had_annotations": bool(others)}
+    return found
 
 
 def free_lock(ports: ServicePorts) -> str:
@@ -48,12 +95,15 @@ def free_lock(ports: ServicePorts) -> str:
     return lease.holder
 
 
-def roll_back(ports: ServicePorts, found: Found, end: End) -> JobResult:
+def roll_back(ports: ServicePorts, found: Found, end: End, *, job: str = "rollback") -> JobResult:
     """Take over at once (weight 0 is always safe) and walk the way out; the old driver then finds the fence changed.
+
+    What the rollout used is taken from its record, not from a ``mesh.yaml`` that may have changed since.
 
     Raises:
         ConflictError: Somebody else took over at the same moment.
     """
+    ports = ports.for_service(recorded_service(found.record, ports.service))
     clock = ports.clock
     started = clock.monotonic()
     if found.record.ending == Outcome.PROMOTED:
@@ -62,10 +112,10 @@ def roll_back(ports: ServicePorts, found: Found, end: End) -> JobResult:
     ledger.acquire(over=ports.lock.read())
     ledger.write()
     watch = Watch(ports, Timeline(), started, fence=ledger.fence)
-    route = _take_route(ports, ledger)
+    route = take_route(ports, ledger)
     if route is not None:
         watch.written(route, route.share or 0.0)
-    narrator = Narrator(ports, "rollback", "", watch.timeline, started, found.record.id)
+    narrator = Narrator(ports, job, "", watch.timeline, started, found.record.id)
     executor = Executor(Actions(ports, ledger, watch), lambda: 0, narrator.after)
     state = _rebuild(ports, ledger.record, route, end, started)
     narrator.section(state)
@@ -81,7 +131,7 @@ def roll_back(ports: ServicePorts, found: Found, end: End) -> JobResult:
     return JobResult(report, error)
 
 
-def _take_route(ports: ServicePorts, ledger: Ledger) -> RouteState | None:
+def take_route(ports: ServicePorts, ledger: Ledger) -> RouteState | None:
     """Put our fence on the route; None if the route itself is gone, and with it the canary's share."""
     try:
         route = ports.router.read()
@@ -93,16 +143,23 @@ def _take_route(ports: ServicePorts, ledger: Ledger) -> RouteState | None:
     return ports.router.apply(ports.router.plan_take_over(route, ledger.fence))
 
 
+def is_patched(ports: ServicePorts, record: Record) -> bool:
+    """Whether the stable Deployment has the release's template, as far as this rollout gave it."""
+    service = ports.service
+    was = record.originals.get(f"Deployment/{service.namespace}/{service.stable_workload}")
+    stable = read_workload(ports.cluster, service.namespace, service.stable_workload)
+    if was is None or stable is None:
+        return False
+    return template_hash(stable.deployment["spec"]["template"]) != template_hash(was["template"])
+
+
 def _rebuild(ports: ServicePorts, record: Record, route: RouteState | None, end: End, now: float) -> RolloutState:
     """Rebuild the machine's state from what is there; what cannot be known counts as still to be undone."""
     service = ports.service
     rollout = service.rollout
     stable = read_workload(ports.cluster, service.namespace, service.stable_workload)
-    promoted = record.ending == Outcome.PROMOTED
-    was = record.originals.get(f"Deployment/{service.namespace}/{service.stable_workload}")
-    patched = stable is not None and was is not None
-    if stable is not None and was is not None:
-        patched = template_hash(stable.deployment["spec"]["template"]) != template_hash(was["template"])
+    promoted = record.ending == Outcome.PROMOTED or end.outcome is Outcome.PROMOTED
+    patched = is_patched(ports, record)
     share = (route.share or 0.0) if route is not None else 0.0
     plan = Plan(
         steps=(),
@@ -114,7 +171,7 @@ def _rebuild(ports: ServicePorts, record: Record, route: RouteState | None, end:
     )
     done = Done(
         locked=True,
-        prepared=route is not None and any(not key.startswith("Deployment/") for key in record.originals),
+        prepared=any(not key.startswith("Deployment/") for key in record.originals),
         deployed=any(key.startswith("Deployment/") for key in record.created),
         stable_patched=patched,
         stable_ready=promoted,

@@ -10,7 +10,7 @@ from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.core.mesh.route import RouteState
 from gitlab_mesh.core.metrics.counts import Side, SideTarget
 from gitlab_mesh.core.rollout import Plan, Step
-from gitlab_mesh.core.workload import SideState, release_template
+from gitlab_mesh.core.workload import SideState, release_template, template_hash
 from gitlab_mesh.errors import UsageError
 
 __all__ = ["Release", "plan_release", "targets_of"]
@@ -28,6 +28,7 @@ class Release:
         manifest: The Deployment given, at a first release the one to create.
         plan: For the rollout machine.
         again: Release it although a verdict rejected it before.
+        hotfix: Why it is released as a hotfix; "" for an ordinary release.
     """
 
     service: ServiceConfig
@@ -37,6 +38,12 @@ class Release:
     manifest: Mapping[str, Any] | None
     plan: Plan
     again: bool = False
+    hotfix: str = ""
+
+    @property
+    def hash(self) -> str:
+        """Hash of what is released: a retried job must release the same."""
+        return template_hash(self.template)
 
 
 def plan_release(
@@ -46,6 +53,7 @@ def plan_release(
     image: str | None,
     manifest: Mapping[str, Any] | None,
     again: bool,
+    hotfix: str = "",
 ) -> Release:
     """Work out the template and the plan.
 
@@ -76,7 +84,8 @@ def plan_release(
         )
     rollout = service.rollout
     steps = tuple(
-        Step(step.weight / 100, step.bake if step.bake is not None else rollout.step_bake) for step in rollout.steps
+        Step(step.weight / 100, step.bake if step.bake is not None else rollout.step_bake, step.pause)
+        for step in rollout.steps
     )
     plan = Plan(
         steps=() if stable is None else steps,
@@ -85,13 +94,14 @@ def plan_release(
         ready_seconds=rollout.ready_deadline,
         confirm_seconds=rollout.confirm_deadline,
         drain_seconds=rollout.drain,
+        promote=rollout.promote,
         hold_inconclusive=rollout.on_inconclusive == "hold",
         reassert=rollout.reassert,
         enforce=service.judge.mode == "enforce",
         first=stable is None,
     )
     label = image or ", ".join(str(item.get("image")) for item in template["spec"]["containers"])
-    return Release(service, label, template, stable, manifest, plan, again)
+    return Release(service, label, template, stable, manifest, plan, again, hotfix)
 
 
 def _require_label(stable: SideState, service: ServiceConfig) -> None:

@@ -6,8 +6,9 @@ which anybody wrote the VirtualService is thrown away, even if the weights look 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.core.judge.model import Judgement, Look
@@ -20,12 +21,25 @@ from gitlab_mesh.core.workload import SideState
 from gitlab_mesh.driver.release import targets_of
 from gitlab_mesh.driver.timeline import Timeline
 from gitlab_mesh.driver.workloads import health_of, read_workload
-from gitlab_mesh.errors import GitlabMeshError
+from gitlab_mesh.errors import GitlabMeshError, ObjectMissingError
 from gitlab_mesh.job import ServicePorts
 
 __all__ = ["JudgeLike", "Watch"]
 
-JudgeLike = Callable[[Look], Judgement]
+
+class JudgeLike(Protocol):
+    """Who decides from counts; its state survives the job that asked it."""
+
+    @property
+    def time(self) -> float | None:
+        """Time of the last look, seconds since judging began."""
+
+    def look(self, look: Look) -> Judgement:
+        """Take one look."""
+
+    def dump(self) -> Mapping[str, Any]:
+        """Return the state as JSON, at most 8 KiB."""
+
 
 SHARE_ALPHA = 1e-4
 """Chance that a step's confirmation waits although the share is right; it only waits then."""
@@ -74,6 +88,11 @@ class Watch:
             self.judging_since = self.ports.clock.monotonic()
         self.timeline.weight(self._elapsed(), share)
 
+    def unrouted(self) -> None:
+        """The route is gone: no weight of ours is in force, and nobody can tell who reaches the canary."""
+        self.route, self.expected = None, 0.0
+        self.timeline.weight(self._elapsed(), 0.0)
+
     def look(self) -> Evidence:
         """Read everything once and judge it."""
         stable, canary = self._sides()
@@ -93,13 +112,19 @@ class Watch:
             stable=health_of(stable),
             drift=drift,
             lost_lock=lost,
+            canary_gone=canary is None or not canary.pods,
+            canary_down=canary is None or not canary.ready_pods,
+            stable_down=stable is None or not stable.ready_pods,
         )
 
     def look_at_drain(self) -> Evidence:
         """After weight 0: has the canary's counter gone flat? None: nobody can tell."""
         stable, canary = self._sides()
+        drift = self._drift_while_draining()
         if canary is None or not canary.pods:
-            return Evidence(canary_flat=True, stable=health_of(stable))
+            return Evidence(canary_flat=True, stable=health_of(stable), drift=drift)
+        if self.route is None:  # without a route nobody knows who is lagging and who never asked it
+            return Evidence(canary=health_of(canary), stable=health_of(stable))
         before = self.seen_looks
         targets = targets_of(self.service, self.route, stable, canary)
         increments = self._advance(self._read_source(targets), targets)
@@ -108,13 +133,41 @@ class Watch:
         flat: bool | None = None
         if self.seen_looks and self.quiet_looks != 1:  # one quiet look may be chance, two in a row are flat
             flat = self.quiet_looks > 1
-        return Evidence(canary_flat=flat, canary=health_of(canary), stable=health_of(stable))
+        return Evidence(canary_flat=flat, canary=health_of(canary), stable=health_of(stable), drift=drift)
+
+    def _drift_while_draining(self) -> Drift | None:
+        """Say who gave the canary a weight again after we wrote 0."""
+        if self.route is None:
+            return None
+        try:
+            route = self.ports.router.read()
+        except ObjectMissingError:
+            self.route = None
+            return None
+        self.route = route
+        return Drift(route.writer, route.share) if route.share else None
 
     def look_at_pods(self) -> Evidence:
         """Only the pods: while waiting for them."""
         stable, canary = self._sides()
-        gone = canary is None or not canary.pods
-        return Evidence(canary=health_of(canary), stable=health_of(stable), canary_gone=gone)
+        return Evidence(
+            canary=health_of(canary),
+            stable=health_of(stable),
+            canary_gone=canary is None or not canary.pods,
+            canary_down=canary is None or not canary.ready_pods,
+            stable_down=stable is None or not stable.ready_pods,
+        )
+
+    def look_at_route(self, evidence: Evidence) -> Evidence:
+        """Add whether the weight is still ours: while stable is replaced it must get nothing (S9)."""
+        drift, lost, _ = self._check_route()
+        return replace(evidence, drift=drift, lost_lock=lost)
+
+    def resume(self, judge: JudgeLike) -> None:
+        """Go on with a judge that looked before, in another process: its time goes on from its last look."""
+        self.judge = judge
+        if judge.time is not None:
+            self.judging_since = self.ports.clock.monotonic() - judge.time
 
     def _sides(self) -> tuple[SideState | None, SideState | None]:
         cluster, service = self.ports.cluster, self.service
@@ -159,7 +212,7 @@ class Watch:
         if self.judge is not None and self.judging_since is not None and comparable:
             health = {Side.STABLE: health_of(stable), Side.CANARY: health_of(canary)}
             empty = Counts()
-            judgement = self.judge(
+            judgement = self.judge.look(
                 Look(
                     time_seconds=self.ports.clock.monotonic() - self.judging_since,
                     stable=increments.stable if clean else empty,

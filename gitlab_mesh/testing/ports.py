@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from gitlab_mesh.adapters.kubernetes.istio import IstioRouter
 from gitlab_mesh.adapters.kubernetes.lock import LeaseLock
@@ -17,6 +18,9 @@ from gitlab_mesh.testing.console import RecordingConsole
 from gitlab_mesh.testing.shop import ShopModel
 
 __all__ = ["ModelPorts", "RecordingCommands", "RecordingDeployments", "RecordingNotes", "ScriptedSignal"]
+
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -71,6 +75,10 @@ class ScriptedSignal:
         """Return the number once its time has come."""
         return self.number if self.clock.monotonic() >= self.at else 0
 
+    def abortable(self, work: Callable[[], T]) -> T | None:
+        """Do it: nothing hangs on a simulated clock."""
+        return work()
+
 
 class ModelPorts:
     """``ServicePorts`` on fakes.
@@ -115,3 +123,11 @@ class ModelPorts:
         self.commands = RecordingCommands()
         self.signal = ScriptedSignal(self.clock)
         self.remaining_seconds: float | None = None
+
+    def for_service(self, service: ServiceConfig) -> ModelPorts:
+        """Return ports of another service, or of other settings, on the same world."""
+        other = ModelPorts(self.model, service, driver=self.driver, cluster=self.cluster, environment=self.environment)
+        other.console, other.metrics, other.signal = self.console, self.metrics, self.signal
+        other.notes, other.deployments, other.commands = self.notes, self.deployments, self.commands
+        other.remaining_seconds, other.clock = self.remaining_seconds, self.clock
+        return other

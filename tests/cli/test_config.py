@@ -82,7 +82,9 @@ def test_show_as_json(path: Path) -> None:
     assert (document["file"], document["environment"]) == ("mesh.yaml", "production")
     shop = document["services"]["shop"]
     assert shop["rollout.drain"] == {"value": 90.0, "origin": "mesh.yaml:13"}
-    assert shop["rollout.steps"]["value"] == [{"weight": 1.0, "bake": None}, {"weight": 5.0, "bake": 120.0}]
+    first, second = shop["rollout.steps"]["value"]
+    assert first == {"weight": 1.0, "bake": None, "pause": False}
+    assert (second["weight"], second["bake"]) == (5.0, 120.0)
     assert shop["acknowledge_policies"] == {"value": False, "origin": "default"}
     assert shop["metrics.gateway"]["value"] is None
     assert "pa55word" not in json.dumps(document)

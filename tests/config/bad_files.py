@@ -44,7 +44,7 @@ BAD = [
     Bad("other spelling", service("route: {virtual_service: x}"), "5:13", "did you mean virtualService?"),
     Bad("upper case", service("Rollout: {}"), "5:5", "did you mean rollout?"),
     Bad("one level too high", service("virtualService: x"), "5:5", "did you mean route.virtualService?"),
-    Bad("far key", service("route: {zzzzz: 1}"), "5:13", "known here: virtualService, host, http"),
+    Bad("far key", service("route: {zzzzz: 1}"), "5:13", "known here: virtualService, also, host, http"),
     Bad("name inside", service("name: shop"), "5:5", "services.shop.name: unknown key"),
     Bad("namespace", service("").replace("namespace: shop", "namespace: Shop.x"), "4:16", "RFC 1123"),
     Bad("namespace 64", service("").replace("namespace: shop", f"namespace: {'a' * 64}"), "4:16", "at most 63"),

@@ -52,7 +52,7 @@ def _roll_out(ports: ServicePorts, release: Release) -> JobResult:
     record = _new_record(ports, release, before, rollout)
     ledger = Ledger(ports, record, version)
     judge = Judge(service.judge, look_seconds=service.rollout.look_interval, user_metrics=service.metrics.queries)
-    watch = Watch(ports, timeline, started, judge=judge.look)
+    watch = Watch(ports, timeline, started, judge=judge)
     narrator = Narrator(ports, "canary", release.image, timeline, started, rollout)
     executor = Executor(Actions(ports, ledger, watch, release), ports.signal, narrator.after)
     state = RolloutState(release.plan, started=started, since=started)
@@ -74,9 +74,14 @@ def _new_record(ports: ServicePorts, release: Release, before: Record | None, ro
         driver=ports.driver,
         phase="lock",
         steps=tuple(step.share for step in release.plan.steps),
+        image=release.image,
+        release=release.hash,
+        hotfix=release.hotfix,
         stable=stable.identity if stable else None,
         last_good=before.last_good if before else None,
         rejected_digests=before.rejected_digests if before else (),
+        previous_template=before.previous_template if before else {},
+        history=before.history if before else (),
     )
 
 
