@@ -11,6 +11,7 @@ from gitlab_mesh.adapters.kubernetes.lock import LeaseLock
 from gitlab_mesh.adapters.kubernetes.store import ConfigMapRolloutStore
 from gitlab_mesh.config.model import RouteConfig, ServiceConfig
 from gitlab_mesh.core.record import Driver
+from gitlab_mesh.core.report.review import Review
 from gitlab_mesh.ports import MetricSource
 from gitlab_mesh.testing.clock import FakeClock
 from gitlab_mesh.testing.cluster import MemoryCluster
@@ -25,15 +26,21 @@ T = TypeVar("T")
 
 @dataclass
 class RecordingNotes:
-    """Fake of ``MergeRequestNotes``: keeps the last body by key."""
+    """Fake of ``MergeRequestNotes``: keeps the last body by key, and every review."""
 
     bodies: dict[str, str] = field(default_factory=dict)
+    reviews: list[tuple[str, Review]] = field(default_factory=list)
     problem: str = ""
 
-    def post(self, key: str, body: str) -> str:
+    def post(self, key: str, text: str | Callable[[str], str], *, explicit: bool = False) -> str:
         """Keep it, or fail as told."""
         if not self.problem:
-            self.bodies[key] = body
+            self.bodies[key] = text if isinstance(text, str) else text(self.bodies.get(key, ""))
+        return self.problem
+
+    def review(self, key: str, change: Review) -> str:
+        """Keep it, or fail as told."""
+        self.reviews.append((key, change))
         return self.problem
 
 
@@ -44,7 +51,7 @@ class RecordingDeployments:
     states: list[tuple[str, str]] = field(default_factory=list)
     problem: str = ""
 
-    def record(self, environment: str, status: str) -> str:
+    def record(self, environment: str, status: str, *, commit: str = "") -> str:
         """Keep it, or fail as told."""
         self.states.append((environment, status))
         return self.problem

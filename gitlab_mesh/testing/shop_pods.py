@@ -29,12 +29,14 @@ class ModelBehaviour:
         latency_seconds: Median latency; log-normal around it.
         ready_after: Seconds until a pod is ready; inf: never.
         crashes: The container ends at once.
+        never_as_stable: Pods of the stable Deployment never become ready (its configuration does not fit).
     """
 
     error_ratio: float = 0.001
     latency_seconds: float = 0.02
     ready_after: float = 2.0
     crashes: bool = False
+    never_as_stable: bool = False
 
 
 TAGS: Mapping[str, ModelBehaviour] = {
@@ -189,7 +191,8 @@ class PodsModel:
 
     def _refresh(self, pod: ModelPod) -> None:
         now = self.monotonic()
-        late = now - pod.born >= self.behaviour(pod.image).ready_after
+        behaviour = self.behaviour(pod.image)
+        late = now - pod.born >= behaviour.ready_after and not (behaviour.never_as_stable and pod.side is Side.STABLE)
         ready = late and not pod.ending and now >= self.down_until.get(pod.deployment, -math.inf)
         if ready != pod.ready:
             pod.ready = ready

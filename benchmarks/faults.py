@@ -1,0 +1,146 @@
+"""Seeded fault schedules: whole rollouts on a simulated clock, with the invariants S1-S10 as oracles.
+
+    python benchmarks/faults.py --schedules 10000 --seed 1 [--json] [--processes 2]
+    python benchmarks/faults.py --replay SEED
+
+Each schedule has a seed of its own; a violation prints it, and ``--replay`` plays it again with its story. Consecutive
+seeds go through every pair of boundary and kind of fault. Exit code 1 if any promise was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from collections import Counter
+from functools import cache
+from typing import Any
+
+from gitlab_mesh.testing.simulation import Outcome, catalogue, run_schedule
+from gitlab_mesh.testing.simulation_schedule import Pair, Schedule, all_pairs, plan_schedule
+
+BLOCK = 1_000_000
+INVARIANTS = [f"S{number}" for number in range(1, 11)]
+
+
+@cache
+def _plan() -> tuple[list[Pair], dict[str, int]]:
+    boundaries, counts = catalogue()
+    return all_pairs(boundaries), counts
+
+
+def schedule_of(seed: int) -> Schedule:
+    """Return the schedule of a seed."""
+    pairs, counts = _plan()
+    return plan_schedule(seed, pairs, counts)
+
+
+def play(seed: int) -> dict[str, Any]:
+    """Play one schedule and return what the summary needs, small enough for a pipe."""
+    outcome = run_schedule(schedule_of(seed))
+    return {
+        "seed": seed,
+        "violations": [(violation.invariant, str(violation)) for violation in outcome.violations],
+        "faults": outcome.faults,
+        "end": outcome.end,
+        "exits": outcome.exits,
+        "seconds": outcome.seconds,
+    }
+
+
+def replay(seed: int) -> int:
+    """Play one schedule again and tell its story."""
+    schedule = schedule_of(seed)
+    print(schedule)
+    outcome: Outcome = run_schedule(schedule)
+    for boundary, kind in outcome.faults:
+        print(f"  fault {kind} at {boundary}")
+    print(f"  exits {outcome.exits}, end {outcome.end}, {outcome.seconds:.0f} s simulated")
+    for violation in outcome.violations:
+        print(f"  VIOLATION {violation}")
+    return 1 if outcome.violations else 0
+
+
+def summarise(results: list[dict[str, Any]], took: float) -> dict[str, Any]:
+    """Add everything up."""
+    kinds: Counter[str] = Counter()
+    pairs: set[tuple[str, str]] = set()
+    ends: Counter[str] = Counter()
+    exits: Counter[str] = Counter()
+    broken: Counter[str] = Counter()
+    seeds: dict[str, list[tuple[int, str]]] = {}
+    for result in results:
+        for boundary, kind in result["faults"]:
+            kinds[kind] += 1
+            pairs.add((boundary, kind))
+        ends[result["end"]] += 1
+        exits.update(f"{job} {code}" for job, code in result["exits"])
+        for invariant in {invariant for invariant, _ in result["violations"]}:
+            broken[invariant] += 1
+        for invariant, text in result["violations"]:
+            seeds.setdefault(invariant, []).append((result["seed"], text))
+    wanted = {(boundary, kind) for _, boundary, kind in _plan()[0]}
+    return {
+        "schedules": len(results),
+        "seconds": round(took, 1),
+        "simulated_hours": round(sum(result["seconds"] for result in results) / 3600, 1),
+        "faults": sum(kinds.values()),
+        "faults_by_kind": dict(kinds.most_common()),
+        "boundaries": len({boundary for boundary, _ in wanted}),
+        "pairs": len(wanted),
+        "pairs_covered": len(wanted & pairs),
+        "ends": dict(ends.most_common()),
+        "exits": dict(exits.most_common()),
+        "violations": {invariant: broken.get(invariant, 0) for invariant in INVARIANTS},
+        "examples": {invariant: found[:20] for invariant, found in sorted(seeds.items())},
+    }
+
+
+def show(summary: dict[str, Any]) -> None:
+    """Print the summary; the last three lines say it all."""
+    for title in ("faults_by_kind", "ends", "exits"):
+        print(f"{title.replace('_', ' ')}: " + ", ".join(f"{key} {count}" for key, count in summary[title].items()))
+    for invariant, found in summary["examples"].items():
+        for seed, text in found:
+            print(f"{invariant} broken: {text}; python benchmarks/faults.py --replay {seed}")
+    print(
+        f"{summary['schedules']} schedules ({summary['simulated_hours']} h simulated) in {summary['seconds']} s, "
+        f"{summary['faults']} faults"
+    )
+    print(
+        f"coverage: {summary['pairs_covered']} of {summary['pairs']} pairs of boundary and fault "
+        f"({summary['boundaries']} boundaries)"
+    )
+    broken = sum(summary["violations"].values())
+    print(f"violations: {broken} (" + " ".join(f"{key}:{count}" for key, count in summary["violations"].items()) + ")")
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--schedules", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.add_argument("--replay", type=int, metavar="SEED", help="play one schedule and tell its story")
+    options = parser.parse_args()
+    if options.replay is not None:
+        return replay(options.replay)
+    started = time.monotonic()
+    first = options.seed * BLOCK
+    seeds = range(first, first + options.schedules)
+    _plan()  # before the fork: the workers inherit it
+    with multiprocessing.get_context("fork").Pool(options.processes) as pool:
+        results = list(pool.imap_unordered(play, seeds, chunksize=20))
+    summary = summarise(sorted(results, key=lambda result: int(result["seed"])), time.monotonic() - started)
+    if options.json:
+        print(json.dumps(summary, indent=1))
+    else:
+        show(summary)
+    return 1 if any(summary["violations"].values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

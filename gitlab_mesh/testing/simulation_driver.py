@@ -1,0 +1,164 @@
+"""One process of the simulation: a job with its ports, its faults, and what the oracles remember about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from gitlab_mesh.adapters.kubernetes.lock import LeaseLock
+from gitlab_mesh.config.model import ServiceConfig
+from gitlab_mesh.core.metrics.counts import SideTarget, Snapshot
+from gitlab_mesh.core.record import Driver
+from gitlab_mesh.ports import MetricSource
+from gitlab_mesh.testing.ports import ModelPorts, RecordingDeployments, RecordingNotes
+from gitlab_mesh.testing.shop import ShopModel
+from gitlab_mesh.testing.simulation_faults import FaultyCluster, Injector
+from gitlab_mesh.testing.simulation_script import Script, Word
+from gitlab_mesh.testing.simulation_stage import Actor, StageClock
+
+__all__ = ["DriverRun", "SimulationPorts"]
+
+T = TypeVar("T")
+
+
+@dataclass
+class DriverRun:
+    """A driver as the oracles see it.
+
+    Attributes:
+        name: For messages.
+        job: canary, rollback, recover, after-script.
+        driver: Its identity.
+        injector: Its faults.
+        script: Its judge.
+        actor: Its process.
+        fence: The fence that it wrote last.
+        superseded: Name of the driver that took over from it.
+        last_weight: What it wrote last.
+        word: The judge's last word, and the last one before it wrote all of the traffic to the canary.
+    """
+
+    name: str
+    job: str
+    driver: Driver
+    injector: Injector
+    script: Script
+    clock: StageClock
+    actor: Actor | None = None
+    fence: str | None = None
+    superseded: str = ""
+    last_weight: float | None = None
+    weight_since: float = 0.0
+    word: Word | None = None
+    promotion_word: Word | None = None
+    renewed: float = -1e9
+    paused_at_renewal: float = 0.0
+    read_before: float | None = None
+    read_now: float | None = None
+    exit_code: int | None = None
+    killed: bool = False
+
+    @property
+    def holder(self) -> str:
+        """Its identity in the Lease."""
+        return self.driver.holder
+
+    @property
+    def paused(self) -> float:
+        """Seconds that it stood still so far."""
+        return self.actor.paused if self.actor is not None else 0.0
+
+    def wrote_weight(self, share: float, now: float) -> None:
+        """It wrote this weight."""
+        if share == 1.0 and (self.last_weight or 0.0) < 1.0:
+            self.promotion_word = self.word
+        self.last_weight, self.weight_since = share, now
+
+    def stale_since(self, time: float) -> bool:
+        """Whether it was shown an old object since then."""
+        return self.injector.stale_at >= time
+
+
+class _TimedMetrics:
+    """Notes when the driver read the counts."""
+
+    def __init__(self, inner: MetricSource, run: DriverRun) -> None:
+        self._inner = inner
+        self._run = run
+
+    def check(self, targets: Sequence[SideTarget]) -> None:
+        self._inner.check(targets)
+
+    def read(self, targets: Sequence[SideTarget]) -> Snapshot:
+        self._run.read_before, self._run.read_now = self._run.read_now, self._run.clock.monotonic()
+        return self._inner.read(targets)
+
+
+class SimulationPorts(ModelPorts):
+    """``ServicePorts`` of one driver.
+
+    Args:
+        model: The world.
+        service: Its settings.
+        run: Whose ports these are.
+        cluster: With faults.
+        metrics: With faults.
+        gitlab: Called at each call to GitLab; returns why it could not be done, or "".
+    """
+
+    def __init__(
+        self,
+        model: ShopModel,
+        service: ServiceConfig,
+        run: DriverRun,
+        cluster: FaultyCluster,
+        metrics: MetricSource,
+        gitlab: Callable[[DriverRun, str], str],
+    ) -> None:
+        super().__init__(model, service, driver=run.driver, cluster=cluster)  # type: ignore[arg-type]
+        self._made_of = (model, run, cluster, metrics, gitlab)
+        self.clock: Any = run.clock
+        self.lock = LeaseLock(
+            cluster, service.name, service.namespace, duration_seconds=service.rollout.lease, clock=run.clock
+        )
+        self.metrics = _TimedMetrics(metrics, run)
+        self.signal: Any = _Signal(run.injector)
+        self.notes: Any = _Notes(run, gitlab)
+        self.deployments: Any = _Deployments(run, gitlab)
+
+    def for_service(self, service: ServiceConfig) -> SimulationPorts:
+        """Return ports with other settings on the same world."""
+        model, run, cluster, metrics, gitlab = self._made_of
+        return SimulationPorts(model, service, run, cluster, metrics, gitlab)
+
+
+class _Signal:
+    def __init__(self, injector: Injector) -> None:
+        self._injector = injector
+
+    def __call__(self) -> int:
+        return self._injector.signal
+
+    def abortable(self, work: Callable[[], T]) -> T | None:
+        return work()
+
+
+class _Notes(RecordingNotes):
+    def __init__(self, run: DriverRun, gitlab: Callable[[DriverRun, str], str]) -> None:
+        super().__init__()
+        self._run, self._gitlab = run, gitlab
+
+    def post(self, key: str, body: str) -> str:
+        problem = self._gitlab(self._run, "note")
+        return problem or super().post(key, body)
+
+
+class _Deployments(RecordingDeployments):
+    def __init__(self, run: DriverRun, gitlab: Callable[[DriverRun, str], str]) -> None:
+        super().__init__()
+        self._run, self._gitlab = run, gitlab
+
+    def record(self, environment: str, status: str) -> str:
+        problem = self._gitlab(self._run, "deployment")
+        return problem or super().record(environment, status)

@@ -1,0 +1,94 @@
+"""What must hold when a process has ended, and when everything is over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gitlab_mesh.errors import ObjectMissingError
+from gitlab_mesh.testing.shop import ShopModel
+from gitlab_mesh.testing.simulation_driver import DriverRun
+from gitlab_mesh.testing.simulation_oracles import Oracles, fence_of, is_ours, record_of, share_of, user_view
+
+__all__ = ["check_end", "check_exit"]
+
+OPEN_ON_PURPOSE = ("held", "awaiting-promotion", "paused")
+RECORD = "gitlab-mesh-shop"
+
+
+def check_exit(oracles: Oracles, model: ShopModel, run: DriverRun) -> None:
+    """The exit code must say what the cluster shows."""
+    route = find(model, "VirtualService", "shop")
+    share = share_of(route) or 0.0
+    record = record_of(find(model, "ConfigMap", RECORD))
+    mine = not run.superseded and (oracles.fenced is run or oracles.fenced is None)
+    trouble = oracles.now - run.injector.last_trouble < 200.0
+    if run.exit_code == 23:
+        requests = oracles.now - oracles.last_canary < oracles.drain_seconds + 2.0
+        half = oracles.ready_stables < oracles.replicas
+        if mine and not (share > 0 or trouble or requests or half):
+            oracles.violate("S3", f"{run.name} exits 23 although weight 0 is written and nobody reaches the canary")
+        return
+    if mine and share > 0 and record.get("phase") not in OPEN_ON_PURPOSE and fence_of(route) == run.fence:
+        foreign = oracles.foreign_writes and oracles.foreign_writes[-1] > run.weight_since
+        if not foreign and run.fence is not None:
+            oracles.violate("S3", f"{run.name} exits {run.exit_code} and leaves the canary at {share:.0%}")
+    if run.exit_code == 10 and mine and share > 0 and run.fence is not None:
+        oracles.violate("S3", f"{run.name} exits 10 while the canary has {share:.0%}")
+
+
+def check_end(oracles: Oracles, model: ShopModel, last: DriverRun) -> str:
+    """Everything outside works, and a job ended the rollout: nothing may be left over. Return the end's name."""
+    record = record_of(find(model, "ConfigMap", RECORD))
+    outcome = str(record.get("outcome", "no record"))
+    route = find(model, "VirtualService", "shop")
+    if last.exit_code != 0:
+        oracles.violate("S2", f"{last.name} exits {last.exit_code} although everything works again")
+    if outcome == "running":
+        oracles.violate("S2", f"the record is still open, phase {record.get('phase')}")
+    if share_of(route):
+        oracles.violate("S2", f"the canary still has {share_of(route):.0%} at the end")
+    _check_objects(oracles, model, outcome)
+    for deployment in model.cluster.peek("Deployment", "shop"):
+        if is_ours(deployment):
+            oracles.violate("S2", f"Deployment {deployment['metadata']['name']} is left over")
+    lease = find(model, "Lease", RECORD)
+    if lease is not None and lease["spec"].get("holderIdentity"):
+        oracles.violate("S2", f"the lease is still held by {lease['spec']['holderIdentity']}")
+    return outcome
+
+
+def _check_objects(oracles: Oracles, model: ShopModel, outcome: str) -> None:
+    for (kind, name), wanted in oracles.shadow.objects.items():
+        found: Any = user_view(find(model, kind, name))
+        if kind == "Deployment" and wanted is not None and found is not None:
+            image = found["spec"]["template"]["spec"]["containers"][0].get("image", "")
+            if image not in oracles.promoted_images and image != oracles.first_image:
+                oracles.violate("S2", f"stable runs {image}, which nobody finished promoting (record: {outcome})")
+            found["spec"]["template"]["spec"]["containers"][0]["image"] = ""
+            wanted["spec"]["template"]["spec"]["containers"][0]["image"] = ""
+        if found != wanted:
+            oracles.violate("S5", f"{kind} {name} is not as before: {difference(wanted, found)}")
+    for body in model.cluster.peek("DestinationRule", "shop"):
+        if ("DestinationRule", body["metadata"]["name"]) not in oracles.shadow.objects:
+            oracles.violate("S5", f"DestinationRule {body['metadata']['name']} is left over")
+
+
+def difference(wanted: Any, found: Any, path: str = "") -> str:
+    """Return the first place where two values differ."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        for key in sorted({*wanted, *found}):
+            if wanted.get(key) != found.get(key):
+                return difference(wanted.get(key), found.get(key), f"{path}.{key}")
+    if isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        for number, (one, other) in enumerate(zip(wanted, found, strict=True)):
+            if one != other:
+                return difference(one, other, f"{path}[{number}]")
+    return f"{path}: was {wanted!r}, is {found!r}"[:300]
+
+
+def find(model: ShopModel, kind: str, name: str) -> Any:
+    """Return an object, None without it."""
+    try:
+        return model.cluster.get(kind, "shop", name)
+    except ObjectMissingError:
+        return None

@@ -1,0 +1,73 @@
+"""A metric source that goes wrong in the ways that real ones do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gitlab_mesh.core.metrics.counts import Counts, PodSample, Side, SideTarget, Snapshot
+from gitlab_mesh.errors import TransientError
+from gitlab_mesh.ports import MetricSource
+from gitlab_mesh.testing.simulation_stage import Stage
+
+__all__ = ["FaultyMetrics"]
+
+
+class FaultyMetrics:
+    """Port ``MetricSource`` in front of another: dead, stale, NaN or two series for a while.
+
+    Args:
+        inner: Answers while all is well.
+        stage: For the time.
+    """
+
+    def __init__(self, inner: MetricSource, stage: Stage) -> None:
+        self._inner = inner
+        self._stage = stage
+        self._kind = ""
+        self._until = -1.0
+        self._last: Snapshot | None = None
+
+    def fail(self, kind: str, until: float) -> None:
+        """Go wrong until then: dead, stale, nan, two-series."""
+        self._kind, self._until = kind, until
+        self._last = None
+
+    def mend(self) -> None:
+        """Work again."""
+        self._until = -1.0
+
+    def check(self, targets: Sequence[SideTarget]) -> None:
+        """Fail while dead."""
+        if self._broken and self._kind == "dead":
+            raise TransientError("the metric source does not answer")
+        self._inner.check(targets)
+
+    def read(self, targets: Sequence[SideTarget]) -> Snapshot:
+        """Read, or go wrong."""
+        if not self._broken:
+            return self._inner.read(targets)
+        if self._kind == "dead":
+            raise TransientError("the metric source does not answer")
+        snapshot = self._inner.read(targets)
+        if self._kind == "stale":
+            self._last = self._last or snapshot
+            return replace(self._last, time_seconds=snapshot.time_seconds)
+        if self._kind == "nan":
+            return replace(snapshot, samples=tuple(_not_a_number(sample) for sample in snapshot.samples))
+        twice = (sample for sample in snapshot.samples if sample.side is Side.CANARY)
+        return replace(snapshot, samples=(*snapshot.samples, *(_another(sample) for sample in twice)))
+
+    @property
+    def _broken(self) -> bool:
+        return self._stage.now < self._until
+
+
+def _not_a_number(sample: PodSample) -> PodSample:
+    counts = Counts(float("nan"), {"5xx": float("nan")})  # type: ignore[arg-type, dict-item]
+    return replace(sample, counts=counts)
+
+
+def _another(sample: PodSample) -> PodSample:
+    """A second series of the same pod that says something else."""
+    return replace(sample, counts=Counts(sample.counts.requests * 3 + 7, {}))
