@@ -7,59 +7,27 @@ import http.client
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from gitlab_mesh.errors import GitlabMeshError, TransientError
 from gitlab_mesh.sandbox.apiserver.local import LocalClient
 from gitlab_mesh.sandbox.apiserver.store import Change
-from gitlab_mesh.sandbox.app.behaviour import Behaviour
 from gitlab_mesh.sandbox.cluster import MESH_KINDS, SandboxCluster
-from gitlab_mesh.sandbox.controllers.kubelet import KubeletPolicy
 from gitlab_mesh.sandbox.envoy.mesh import Mesh
 from gitlab_mesh.sandbox.envoy.scrape_server import ScrapeServer
 from gitlab_mesh.sandbox.gitlab_project import GitlabProject
 from gitlab_mesh.sandbox.pod_access import PodAccess
 from gitlab_mesh.sandbox.processes import Processes
-from gitlab_mesh.sandbox.shop import HOST, MESH_YAML, NAMESPACE, RULES, shop_objects
+from gitlab_mesh.sandbox.shop import HOST, MESH_YAML, NAMESPACE, shop_objects
+from gitlab_mesh.sandbox.spec import SandboxSpec, TrafficCommand
 from gitlab_mesh.sandbox.traffic import Traffic
 
 __all__ = ["Sandbox", "SandboxSpec", "TrafficCommand"]
 
-TrafficCommand = Callable[[str], Sequence[str]]
-"""Gateway URL → program and arguments of background traffic; its requests must carry ``Host: shop.example``."""
-
 _START_SECONDS = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class SandboxSpec:
-    """What to start.
-
-    Attributes:
-        image: Of the stable Deployment.
-        replicas: Of the stable Deployment.
-        behaviours: Tag → behaviour, before the table of ``app.behaviour``.
-        policy: Times of the kubelet.
-        traffic: Background traffic from the start; None: none.
-        rules: Users of the cluster API and their rights.
-        title: Of the merge request.
-        seed: For the applications' luck; None: honest randomness.
-        directory: For files and logs, kept at the end; None: a temporary one, removed at the end.
-    """
-
-    image: str = "registry.example/shop:1.4.2"
-    replicas: int = 2
-    behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
-    policy: KubeletPolicy = KubeletPolicy()
-    traffic: TrafficCommand | None = None
-    rules: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=lambda: RULES)
-    title: str = "Release shop 1.5.0"
-    seed: int | None = None
-    directory: Path | None = None
 
 
 class Sandbox:
