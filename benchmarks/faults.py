@@ -18,7 +18,7 @@ from collections import Counter
 from functools import cache
 from typing import Any
 
-from gitlab_mesh.testing.simulation import Outcome, catalogue, run_schedule
+from gitlab_mesh.testing.simulation import catalogue, run_schedule, tell_schedule
 from gitlab_mesh.testing.simulation_schedule import Pair, Schedule, all_pairs, plan_schedule
 
 BLOCK = 1_000_000
@@ -54,9 +54,8 @@ def replay(seed: int) -> int:
     """Play one schedule again and tell its story."""
     schedule = schedule_of(seed)
     print(schedule)
-    outcome: Outcome = run_schedule(schedule)
-    for boundary, kind in outcome.faults:
-        print(f"  fault {kind} at {boundary}")
+    outcome, story = tell_schedule(schedule)
+    print("\n".join(story))
     print(f"  exits {outcome.exits}, end {outcome.end}, {outcome.seconds:.0f} s simulated")
     for violation in outcome.violations:
         print(f"  VIOLATION {violation}")

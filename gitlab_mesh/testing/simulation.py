@@ -27,6 +27,7 @@ from gitlab_mesh.errors import GitlabMeshError, ObjectMissingError
 from gitlab_mesh.job import Job, JobResult
 from gitlab_mesh.ports import Object
 from gitlab_mesh.testing.clock import FakeClock
+from gitlab_mesh.testing.console import Said
 from gitlab_mesh.testing.lean import LeanCluster
 from gitlab_mesh.testing.shop import ShopModel, shop_objects
 from gitlab_mesh.testing.shop_pods import TAGS, ModelBehaviour
@@ -34,13 +35,13 @@ from gitlab_mesh.testing.simulation_driver import DriverRun, SimulationPorts
 from gitlab_mesh.testing.simulation_end import check_end, check_exit
 from gitlab_mesh.testing.simulation_faults import FaultyCluster, Injector, PlannedFault
 from gitlab_mesh.testing.simulation_metrics import FaultyMetrics
-from gitlab_mesh.testing.simulation_oracles import Oracles, Shadow, Violation
+from gitlab_mesh.testing.simulation_oracles import Oracles, Shadow, Violation, fence_of, record_of, share_of
 from gitlab_mesh.testing.simulation_schedule import SHAPES, Schedule, service_of
 from gitlab_mesh.testing.simulation_script import Script, Word
 from gitlab_mesh.testing.simulation_stage import EPOCH, Killed, Stage, StageClock
 from gitlab_mesh_jobs import JOBS
 
-__all__ = ["Outcome", "Simulation", "catalogue", "run_schedule"]
+__all__ = ["Outcome", "Simulation", "catalogue", "run_schedule", "tell_schedule"]
 
 IMAGE = "registry.example/shop"
 BEHAVIOURS: Mapping[str, ModelBehaviour] = {
@@ -104,6 +105,8 @@ class Simulation:
     foreign: bool = False
     gitlab_down: bool = False
     ending: bool = False
+    story: list[str] = field(default_factory=list)
+    told: bool = False
     _before: dict[tuple[str, str, str], Object] = field(default_factory=dict)
     _gitops_until: float = -math.inf
 
@@ -190,7 +193,26 @@ class Simulation:
         if body["kind"] in ("Pod", "ReplicaSet"):
             return
         self._look_around()
-        self.oracles.wrote(before, after, None if self.foreign else self._current())
+        driver = None if self.foreign else self._current()
+        if self.told:
+            self._tell(before, after, driver)
+        self.oracles.wrote(before, after, driver)
+
+    def _tell(self, before: Object | None, after: Object | None, driver: DriverRun | None) -> None:
+        body = after if after is not None else before
+        if body is None or (driver is None and not self.foreign):
+            return
+        who = driver.name if driver else "somebody else"
+        done = "deletes" if after is None else "creates" if before is None else "writes"
+        record = record_of(after) if body["kind"] == "ConfigMap" else {}
+        detail = {key: record[key] for key in ("phase", "weight", "outcome", "fence") if key in record}
+        if body["kind"] == "VirtualService":
+            detail = {"share": share_of(after), "fence": fence_of(after)}
+        elif body["kind"] == "Lease":
+            detail = {"holder": ((after or {}).get("spec") or {}).get("holderIdentity")}
+        elif body["kind"] == "Deployment" and after is not None:
+            detail = {"replicas": after["spec"].get("replicas")}
+        self.story.append(f"{self.stage.now:8.1f}  {who} {done} {body['kind']} {body['metadata']['name']} {detail}")
 
     def before_version(self, kind: str, namespace: str, name: str) -> Object | None:
         """Return the object as it was before its last change."""
@@ -214,6 +236,9 @@ class Simulation:
         ports = SimulationPorts(self.model, self.service, run, self.door(run), self.metrics, self._gitlab)
         run.actor = self.stage.spawn(name, lambda: self._live(run, ports, dict(options)), **when)
         self.runs.append(run)
+        if self.told:
+            injector.tell = lambda text: self.story.append(f"{self.stage.now:8.1f}  {name}: {text}")
+            ports.console.said = _Telling(injector.tell)
         return run
 
     def _live(self, run: DriverRun, ports: SimulationPorts, options: dict[str, Any]) -> None:
@@ -494,3 +519,23 @@ def run_schedule(schedule: Schedule, *, kind: type[Simulation] = Simulation) -> 
     simulation = kind(schedule)
     with _probes(simulation):
         return simulation.play()
+
+
+def tell_schedule(schedule: Schedule) -> tuple[Outcome, list[str]]:
+    """Play one schedule and return its story, too: writes, faults and what the drivers said, in order."""
+    simulation = Simulation(schedule, told=True)
+    with _probes(simulation):
+        outcome = simulation.play()
+    return outcome, simulation.story
+
+
+class _Telling(list[Said]):
+    """What a console says goes into the story."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def append(self, entry: Said) -> None:
+        if entry.kind == "line":
+            self._tell(f"  says: {entry.text}")

@@ -149,9 +149,9 @@ class _Notes(RecordingNotes):
         super().__init__()
         self._run, self._gitlab = run, gitlab
 
-    def post(self, key: str, body: str) -> str:
+    def post(self, *arguments: Any, **options: Any) -> str:
         problem = self._gitlab(self._run, "note")
-        return problem or super().post(key, body)
+        return problem or super().post(*arguments, **options)
 
 
 class _Deployments(RecordingDeployments):
@@ -159,6 +159,6 @@ class _Deployments(RecordingDeployments):
         super().__init__()
         self._run, self._gitlab = run, gitlab
 
-    def record(self, environment: str, status: str) -> str:
+    def record(self, *arguments: Any, **options: Any) -> str:
         problem = self._gitlab(self._run, "deployment")
-        return problem or super().record(environment, status)
+        return problem or super().record(*arguments, **options)

@@ -120,6 +120,7 @@ class Injector:
         seen: Calls at each boundary so far.
         happened: Boundary and kind of each fault that struck.
         race: Chance that another driver runs at a boundary.
+        tell: For the story of a replay.
     """
 
     stage: Stage
@@ -131,6 +132,7 @@ class Injector:
     happened: list[tuple[str, str]] = field(default_factory=list)
     race: float = 0.0
     signal: int = 0
+    tell: Callable[[str], None] | None = None
     forbidden: set[tuple[str, str]] = field(default_factory=set)
     outage_until: float = -1.0
     revoked_until: float = -1.0
@@ -167,6 +169,8 @@ class Injector:
         for fault in struck:
             self.planned.remove(fault)
             self.happened.append((boundary, fault.kind))
+            if self.tell is not None:
+                self.tell(f"FAULT {fault.kind} ({fault.seconds:g} s) at {boundary}")
         return struck
 
     def _spin(self) -> None:
