@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from gitlab_mesh.core.report.model import Report
+
 __all__ = ["Feedback"]
 
 MIN_SECONDS_BETWEEN = 10.0
@@ -12,57 +14,62 @@ MIN_SECONDS_BETWEEN = 10.0
 
 
 class Feedback:
-    """Posts the newest body in a thread of its own; older ones that were never sent are forgotten.
+    """Posts the newest report in a thread of its own; older ones that were never sent are forgotten.
 
     Args:
-        post: Sends a body; returns "" or why it could not be done; must not raise.
+        post: Renders and sends a report; returns "" or why it could not be done; must not raise.
         say: Told what could not be done, once for each different reason.
         monotonic: For the limit.
     """
 
-    def __init__(self, post: Callable[[str], str], say: Callable[[str], None], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, post: Callable[[Report], str], say: Callable[[str], None], monotonic: Callable[[], float]
+    ) -> None:
         self._post = post
         self._say = say
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._waiting: str | None = None
+        self._waiting: Report | None = None
         self._thread: threading.Thread | None = None
         self._last: float | None = None
         self._said: set[str] = set()
+        self._problem = ""
 
     @property
     def due(self) -> bool:
         """Whether a live edit may be made now; ask before rendering."""
         return self._last is None or self._monotonic() - self._last >= MIN_SECONDS_BETWEEN
 
-    def offer(self, body: str) -> None:
-        """Send this body soon."""
+    def offer(self, report: Report) -> None:
+        """Send this report soon."""
         self._last = self._monotonic()
         with self._lock:
-            self._waiting = body
+            self._waiting = report
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="feedback", daemon=True)
                 self._thread.start()
 
-    def finish(self, body: str, *, seconds: float) -> None:
-        """Send the last body and wait for it, but never longer than ``seconds``."""
-        self.offer(body)
+    def finish(self, report: Report, *, seconds: float) -> bool:
+        """Send the last report and wait for it, but never longer than ``seconds``; whether it was written."""
+        self.offer(report)
         thread = self._thread
         if thread is not None:
             thread.join(seconds)
             if thread.is_alive():
                 self._complain(f"the merge request's note was not updated within {seconds:.0f} s")
+                return False
+        return not self._problem
 
     def _work(self) -> None:
         while True:
             with self._lock:
-                body, self._waiting = self._waiting, None
-                if body is None:
+                report, self._waiting = self._waiting, None
+                if report is None:
                     self._thread = None
                     return
-            problem = self._post(body)
-            if problem:
-                self._complain(problem)
+            self._problem = self._post(report)
+            if self._problem:
+                self._complain(self._problem)
 
     def _complain(self, problem: str) -> None:
         if problem not in self._said:

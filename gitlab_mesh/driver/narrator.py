@@ -9,9 +9,11 @@ from gitlab_mesh.core.judge.model import Judgement
 from gitlab_mesh.core.metrics.counts import Side
 from gitlab_mesh.core.report.formatting import format_count, format_duration, format_percent
 from gitlab_mesh.core.report.model import Link, LinksSection, Outcome, Report, Section, TextSection
-from gitlab_mesh.core.report.renderers import render_note
+from gitlab_mesh.core.report.renderers import carry_history, render_note
+from gitlab_mesh.core.report.review import plan_review
 from gitlab_mesh.core.rollout import Action, End, Evidence, Phase, RolloutState, Verb
 from gitlab_mesh.driver.feedback import Feedback
+from gitlab_mesh.driver.outcome import deployment_status
 from gitlab_mesh.driver.timeline import Timeline
 from gitlab_mesh.job import ServicePorts
 
@@ -41,6 +43,7 @@ class Narrator:
         timeline: Of the run.
         started: Monotonic time of the run's start.
         rollout: Id of the rollout, once there is one.
+        commit: Whose deployment ends here, where another pipeline's is ended.
     """
 
     ports: ServicePorts
@@ -49,16 +52,16 @@ class Narrator:
     timeline: Timeline
     started: float
     rollout: str = ""
+    commit: str = ""
     feedback: Feedback = field(init=False)
     _stack: ExitStack = field(default_factory=ExitStack)
     _shown: str = ""
+    _began: str = field(init=False)
+    _announced: bool = False
 
     def __post_init__(self) -> None:
-        self.feedback = Feedback(
-            lambda body: self.ports.notes.post(self.ports.service.name, body),
-            lambda problem: self.ports.console.line(problem, tone="warn"),
-            self.ports.clock.monotonic,
-        )
+        self._began = self.ports.clock.now().isoformat(timespec="seconds")
+        self.feedback = Feedback(self._publish, self._warn, self.ports.clock.monotonic)
 
     def section(self, state: RolloutState) -> None:
         """Open the log's section of the current phase or step, closing the one before."""
@@ -107,11 +110,40 @@ class Narrator:
         self.section(state)
         # Between a decision to go back and weight 0 nothing but the way back happens.
         if (state.end is None or state.written == 0) and self.feedback.due:
-            self.feedback.offer(render_note(self.report(state, None)))
+            self.feedback.offer(self.report(state, None))
 
     def conclude(self, report: Report) -> None:
-        """Post the final note; traffic is where it belongs by now, so it may wait for a slow GitLab a little."""
-        self.feedback.finish(render_note(report), seconds=15.0)
+        """Post the final note, then deployment, label and thread.
+
+        Traffic is where it belongs by now, so this may wait for a slow GitLab a little. Label and thread are only
+        touched after a note that was written: what forbids one forbids the others, and is said once.
+        """
+        written = self.feedback.finish(report, seconds=15.0)
+        ports = self.ports
+        if ports.environment:
+            self._warn(
+                ports.deployments.record(ports.environment, deployment_status(report.outcome), commit=self.commit)
+            )
+        change = plan_review(report)
+        if written and change is not None:
+            self._warn(ports.notes.review(ports.service.name, change))
+
+    def _publish(self, report: Report) -> str:
+        """Send one state; in the thread of the feedback."""
+        ports = self.ports
+        if not self._announced and ports.environment and report.outcome is Outcome.RUNNING and self.job == "canary":
+            self._announced = True
+            self._warn(ports.deployments.record(ports.environment, "running"))
+        # A job that ends somebody else's rollout tells the newest fact, from whichever pipeline it was started.
+        return ports.notes.post(
+            ports.service.name,
+            lambda former: render_note(report, carry_history(former, report)),
+            explicit=self.job != "canary",
+        )
+
+    def _warn(self, problem: str) -> None:
+        if problem:
+            self.ports.console.line(problem, tone="warn")
 
     @property
     def elapsed(self) -> float:
@@ -150,7 +182,7 @@ class Narrator:
             reason=end.reason if end else (self.timeline.judgement.reason if self.timeline.judgement else ""),
             next_step=next_step,
             exit_code=exit_code,
-            started=self.ports.clock.now().isoformat(timespec="seconds"),
+            started=self._began,
             duration_seconds=self.elapsed,
             facts={key: value for key, value in facts.items() if value},
             sections=tuple(sections),

@@ -35,7 +35,7 @@ class DeploymentRecords:
         self._environment_url = environment_url or connection.context.environment_url
         self._open: dict[str, int] = {}
 
-    def record(self, environment: str, status: str) -> str:
+    def record(self, environment: str, status: str, *, commit: str = "") -> str:
         """Record the state of this commit's deployment to an environment.
 
         The first call creates the record, later calls move it; a record left running by an earlier process of
@@ -44,6 +44,7 @@ class DeploymentRecords:
         Args:
             environment: Name of the environment; GitLab creates it where it does not exist.
             status: running, success, failed (a rejected canary too) or canceled.
+            commit: End the running record of this commit (another pipeline's), and make no new one.
 
         Returns:
             "" or one line with what could not be done, and which scope or role would allow it.
@@ -53,18 +54,23 @@ class DeploymentRecords:
             return f"{what} not recorded: GitLab knows {', '.join(DEPLOYMENT_STATUSES)}"
 
         def work(session: Session) -> str:
-            return session.run(Operation.DEPLOYMENT, lambda client, _token: self._record(client, environment, status))
+            return session.run(
+                Operation.DEPLOYMENT, lambda client, _token: self._record(client, environment, status, commit)
+            )
 
         return self._connection.attempt(what, work)
 
-    def _record(self, client: BoundedGitlab, environment: str, status: str) -> str:
+    def _record(self, client: BoundedGitlab, environment: str, status: str, commit: str) -> str:
         context = self._connection.context
+        foreign = commit if commit != context.source_sha else ""
         deployments = client.projects.get(context.project, lazy=True).deployments
         record = None
-        open_id = self._open.get(environment)
+        open_id = None if foreign else self._open.get(environment)
         if open_id is None:
-            record = self._find(deployments, environment, "running")
+            record = self._find(deployments, environment, "running", foreign or context.source_sha)
             open_id = int(record["id"]) if record else None
+        if open_id is None and foreign:
+            return ""
         if open_id is None:
             record = self._create(deployments, environment, status)
             open_id = int(record["id"])
@@ -113,16 +119,17 @@ class DeploymentRecords:
             if not lost:
                 raise
         # The answer got lost, the record perhaps not: look before the one repetition.
-        found = self._find(deployments, environment, status)
+        found = self._find(deployments, environment, status, context.source_sha)
         return found if found is not None else dict(deployments.create(fields).attributes)
 
-    def _find(self, deployments: Any, environment: str, status: str) -> Mapping[str, Any] | None:
-        """Return the newest record of this commit that was made through the API (those of jobs cannot be moved)."""
+    @staticmethod
+    def _find(deployments: Any, environment: str, status: str, commit: str) -> Mapping[str, Any] | None:
+        """Return the newest record of a commit that was made through the API (those of jobs cannot be moved)."""
         listed = deployments.list(
             environment=environment, status=status, order_by="id", sort="desc", per_page=20, get_all=False
         )
         for item in listed:
             fields: Mapping[str, Any] = item.attributes
-            if fields.get("sha") == self._connection.context.source_sha and not fields.get("deployable"):
+            if fields.get("sha") == commit and not fields.get("deployable"):
                 return fields
         return None

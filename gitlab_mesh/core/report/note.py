@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gitlab_mesh.core.report.formatting import format_count, format_duration, format_time
+from gitlab_mesh.core.report.history import render_state
 from gitlab_mesh.core.report.markdown import code_span, escape_text, fence, link, table, table_cell
 from gitlab_mesh.core.report.model import (
     Attempt,
@@ -48,7 +49,7 @@ class _Block:
 
 
 def render_note(report: Report, history: Sequence[Attempt] = (), *, limit: int = NOTE_LIMIT) -> str:
-    """Render the note's body, without marker.
+    """Render the note's body, without marker; its last line is hidden and holds the state for the next note.
 
     Args:
         report: The run, finished or going on.
@@ -63,7 +64,7 @@ def render_note(report: Report, history: Sequence[Attempt] = (), *, limit: int =
         *(_Block(text, required=True) for text in _render_next_step(report)),
         *_render_sections(report),
         *(_Block(text, folded=True) for text in render_folds(report, history)),
-        _Block(_render_foot(report), required=True),
+        _Block(f"{_render_foot(report)}\n\n{render_state(report, history)}", required=True),
     ]
     return _fit([block for block in blocks if block.text], limit)
 

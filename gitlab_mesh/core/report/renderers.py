@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gitlab_mesh.core.report.document import parse_report_json, render_json
+from gitlab_mesh.core.report.history import carry_history
 from gitlab_mesh.core.report.junit import render_junit
 from gitlab_mesh.core.report.note import render_note
 from gitlab_mesh.core.report.page import render_html
@@ -10,6 +11,7 @@ from gitlab_mesh.core.report.summary import render_summary_table
 from gitlab_mesh.core.report.variables import render_dotenv
 
 __all__ = [
+    "carry_history",
     "parse_report_json",
     "render_dotenv",
     "render_html",
