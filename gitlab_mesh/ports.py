@@ -19,6 +19,7 @@ from gitlab_mesh.core.mesh.route import Operation, RouteChange, RouteState
 from gitlab_mesh.core.metrics.counts import SideTarget, Snapshot
 from gitlab_mesh.core.record import Driver, Record
 from gitlab_mesh.core.report.model import Report
+from gitlab_mesh.core.report.review import Review
 
 __all__ = [
     "Access",
@@ -206,17 +207,27 @@ class MetricSource(Protocol):
 
 
 class MergeRequestNotes(Protocol):
-    """The note in the merge request; best effort, never raises (S10): the answer says what could not be done."""
+    """What the merge request shows; best effort, never raises (S10): the answer says what could not be done."""
 
-    def post(self, key: str, body: str) -> str:
-        """Create or update the one note with this key; return "" or why it could not be done."""
+    def post(self, key: str, text: str | Callable[[str], str], *, explicit: bool = False) -> str:
+        """Create or update the one note with this key; return "" or why it could not be done.
+
+        ``text`` may be a function of the body that it replaces ("" for none), to carry former attempts on.
+        ``explicit``: a person asked for what it tells just now, so an older pipeline may say it too.
+        """
+
+    def review(self, key: str, change: Review) -> str:
+        """Set the label, open or resolve the thread of a finished run; return "" or why it could not be done."""
 
 
 class Deployments(Protocol):
     """GitLab's deployment records; best effort, never raises (S10)."""
 
-    def record(self, environment: str, status: str) -> str:
-        """Record the state (running, success, failed, canceled); return "" or why it could not be done."""
+    def record(self, environment: str, status: str, *, commit: str = "") -> str:
+        """Record the state (running, success, failed, canceled); return "" or why it could not be done.
+
+        ``commit``: whose deployment it is, where another pipeline's is ended; default: this pipeline's.
+        """
 
 
 class Notifier(Protocol):

@@ -135,7 +135,8 @@ class Wiring:
 
     @cached_property
     def _feedback(self) -> tuple[MergeRequestNotes, Deployments]:
-        return build_feedback(self._ci, interrupted=self.signal)
+        links = {name.lower(): url for name, url in self.service.links.items()}
+        return build_feedback(self._ci, interrupted=self.signal, environment_url=links.get("environment", ""))
 
     @property
     def notes(self) -> MergeRequestNotes:

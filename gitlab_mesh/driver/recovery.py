@@ -115,7 +115,7 @@ def roll_back(ports: ServicePorts, found: Found, end: End, *, job: str = "rollba
     route = take_route(ports, ledger)
     if route is not None:
         watch.written(route, route.share or 0.0)
-    narrator = Narrator(ports, job, "", watch.timeline, started, found.record.id)
+    narrator = Narrator(ports, job, "", watch.timeline, started, found.record.id, found.record.driver.commit)
     executor = Executor(Actions(ports, ledger, watch), lambda: 0, narrator.after)
     state = _rebuild(ports, ledger.record, route, end, started)
     narrator.section(state)

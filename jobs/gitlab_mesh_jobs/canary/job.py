@@ -14,7 +14,7 @@ from gitlab_mesh.driver.actions import Actions
 from gitlab_mesh.driver.executor import Executor
 from gitlab_mesh.driver.ledger import Ledger
 from gitlab_mesh.driver.narrator import Narrator
-from gitlab_mesh.driver.outcome import deployment_status, error_for, next_step_for
+from gitlab_mesh.driver.outcome import error_for, next_step_for
 from gitlab_mesh.driver.preflight import preflight
 from gitlab_mesh.driver.rehearsal import rehearse
 from gitlab_mesh.driver.release import Release, plan_release
@@ -96,10 +96,6 @@ def _conclude(ports: ServicePorts, narrator: Narrator, executor: Executor, state
         next_step=next_step_for(end, ports.service.name, narrator.what),
     )
     narrator.conclude(report)
-    if ports.environment:
-        problem = ports.deployments.record(ports.environment, deployment_status(end.outcome))
-        if problem:
-            ports.console.line(problem, tone="warn")
     return JobResult(report, error)
 
 
