@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.core.judge.model import Judgement, Look
+from gitlab_mesh.core.judge.samples import SampleWriter
 from gitlab_mesh.core.mesh.route import RouteState
 from gitlab_mesh.core.metrics.counts import Counts, Side, SideTarget, Snapshot
 from gitlab_mesh.core.metrics.share import observed_share_contradicts
@@ -57,6 +58,7 @@ class Watch:
         fence: Our fence annotation.
         expected: The share that we wrote last; None before the first write.
         version: resourceVersion of the route after our last write.
+        samples: What the judge saw, rendered for ``judge replay``.
     """
 
     ports: ServicePorts
@@ -72,6 +74,11 @@ class Watch:
     requests: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     quiet_looks: int = 0
     seen_looks: int = 0
+    samples: list[str] = field(default_factory=list)
+    _writer: SampleWriter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._writer = SampleWriter(self.ports.service.rollout.look_interval)
 
     @property
     def service(self) -> ServiceConfig:
@@ -212,18 +219,18 @@ class Watch:
         if self.judge is not None and self.judging_since is not None and comparable:
             health = {Side.STABLE: health_of(stable), Side.CANARY: health_of(canary)}
             empty = Counts()
-            judgement = self.judge.look(
-                Look(
-                    time_seconds=self.ports.clock.monotonic() - self.judging_since,
-                    stable=increments.stable if clean else empty,
-                    canary=increments.canary if clean else empty,
-                    weight=self.expected if clean else None,
-                    health={side: state for side, state in health.items() if state is not None},
-                    user=increments.user,
-                    problems=increments.problems,
-                    faults=increments.faults,
-                )
+            look = Look(
+                time_seconds=self.ports.clock.monotonic() - self.judging_since,
+                stable=increments.stable if clean else empty,
+                canary=increments.canary if clean else empty,
+                weight=self.expected if clean else None,
+                health={side: state for side, state in health.items() if state is not None},
+                user=increments.user,
+                problems=increments.problems,
+                faults=increments.faults,
             )
+            judgement = self.judge.look(look)
+            self.samples.append(self._writer.render(look))
         self.timeline.look(self._elapsed(), sides, judgement)
         return judgement
 
