@@ -30,7 +30,7 @@ class Standing:
         starting: The start-up is not over.
         leaning: Evidence leans to "within the margin" on each comparison that promotion needs.
         passing: Each of them passes.
-        unconfirmed_seconds: How long ``evidence`` has not risen any more.
+        doubtful: The canary looks worse than stable, and that has been confirmed lately: the weight stays.
     """
 
     evidence: float
@@ -40,7 +40,7 @@ class Standing:
     starting: bool
     leaning: bool
     passing: bool
-    unconfirmed_seconds: float
+    doubtful: bool
 
 
 class Recent:

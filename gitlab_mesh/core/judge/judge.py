@@ -27,6 +27,8 @@ _SHARES = {"errors": 5.0, "outage": 2.5, "latency": 2.5, "slo": 1.5, "user": 1.5
 dependence. Errors get half: they are what users feel most, and each costs a bad request to learn from."""
 
 _CALM = 10.0
+_SUSPICIOUS = 3.0
+_UNCONFIRMED_GUARDS = 4.0
 _LATENCY_SLACK, _LATENCY_MARGIN_SLACK = 0.001, 0.005
 _SETTLE_LOOKS = 2
 
@@ -251,6 +253,8 @@ class Judge:
             now = self.time or 0.0
             if evidence > 1.05 * self.peak or evidence < 0.5 * self.peak:
                 self.peak, self.peak_time = max(evidence, 1.0), now
+            # A suspicion that nothing confirmed must not hold the release for ever.
+            stale = now - self.peak_time >= _UNCONFIRMED_GUARDS * self.settings.guard_seconds
             least = min(track.fine.log_wealth for track in self.required)
             self._standing = Standing(
                 evidence=evidence,
@@ -260,7 +264,7 @@ class Judge:
                 starting=self.starting,
                 leaning=least > 0.0,
                 passing=least >= log(1.0 / self.settings.false_promotion),
-                unconfirmed_seconds=now - self.peak_time,
+                doubtful=evidence >= _SUSPICIOUS and least <= 0.0 and not stale,
             )
         return self._standing
 

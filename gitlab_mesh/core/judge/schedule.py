@@ -16,11 +16,9 @@ from gitlab_mesh.core.judge.settings import JudgeSettings
 
 __all__ = ["BudgetSchedule", "first_weight"]
 
-_SUSPICIOUS = 3.0
 _CALM = 10.0
 _DOUBT = 2.0
-_UNCONFIRMED_GUARDS = 4.0
-_CONFIRM = 0.4
+_CONFIRM = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +39,9 @@ class BudgetSchedule:
 
     least: float = 0.0001
     first: float = 0.10
-    learn: float = 0.15
+    learn: float = 0.18
     most: float = 0.50
-    growth: float = 3.0
+    growth: float = 2.0
     pause_seconds: float = 10.0
     dwell_seconds: float = 120.0
     look_seconds: float = 5.0
@@ -124,12 +122,8 @@ class BudgetSchedule:
 
     @staticmethod
     def _may_raise(standing: Standing, settings: JudgeSettings, elapsed: float) -> bool:
-        if standing.evidence < _SUSPICIOUS or standing.leaning:
-            return True
-        # A suspicion that nothing confirmed must not hold the release for ever; and when the start-up ends, what
-        # is left of the budget buys a quick answer.
-        stale = standing.unconfirmed_seconds >= _UNCONFIRMED_GUARDS * settings.guard_seconds
-        return stale or (standing.starting and elapsed >= settings.startup_seconds - 1e-6)
+        # When the start-up ends, what is left of the budget buys a quick answer, doubt or not.
+        return not standing.doubtful or (standing.starting and elapsed >= settings.startup_seconds - 1e-6)
 
     def _in_time(
         self, weight: float, standing: Standing, settings: JudgeSettings, elapsed: float, needed: float | None

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["judgement_of"]
 
 _CALM = 10.0
-_SUSPICIOUS = 3.0
 
 
 def judgement_of(judge: Judge) -> Judgement:
@@ -187,7 +186,7 @@ def _raise_gate(judge: Judge, verdicts: list[Verdict], limit: float | None) -> G
     if judge.step_requests < judge.settings.min_requests:
         return Gate(False, f"{judge.step_requests} of {judge.settings.min_requests} canary requests at this weight")
     standing = judge.standing
-    if standing.evidence >= _SUSPICIOUS:
+    if standing.doubtful:
         return Gate(False, "the canary looks worse than stable; the weight stays until that is settled")
     if limit is not None and limit < min(1.0, 2.0 * judge.weight):
         return Gate(
