@@ -132,6 +132,8 @@ class Job:
         summary: One line for ``--help``.
         options: Besides ``--service``, ``--config``, ``--environment``, which every job has.
         run: The work.
+        scope: "service": about one service of ``mesh.yaml``;
+            "target": about one service, or without ``mesh.yaml`` about none (then ``ports.service`` is ``NO_SERVICE``).
         note: Whether its report belongs into the merge request's note.
         across: Whether it may run without ``mesh.yaml`` (``--namespace``, ``--all``), on what it finds in the cluster.
         without_service: Whether it may run about no service: ``ports.service`` is then ``NO_SERVICE``.
@@ -145,6 +147,6 @@ class Job:
     options: tuple[JobOption, ...] = ()
     note: bool = False
     across: bool = False
-    without_service: bool = False
+    scope: str = "service"
     package: str = ""
     api: int = JOB_API

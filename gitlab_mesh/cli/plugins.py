@@ -10,8 +10,9 @@ from typing import Any
 from gitlab_mesh.errors import UsageError
 from gitlab_mesh.job import JOB_API, Job
 
-__all__ = ["METRIC_SOURCE_API", "NOTIFIER_API", "load_group", "load_jobs"]
+__all__ = ["LOAD_ENGINE_API", "METRIC_SOURCE_API", "NOTIFIER_API", "load_group", "load_jobs"]
 
+LOAD_ENGINE_API = 1
 METRIC_SOURCE_API = 1
 NOTIFIER_API = 1
 

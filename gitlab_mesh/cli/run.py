@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from gitlab_mesh.core.report.renderers import (
 )
 from gitlab_mesh.core.report.wording import OUTCOME_TONE
 from gitlab_mesh.errors import ConfigError, GitlabMeshError, PolicyRefusedError, UsageError
-from gitlab_mesh.job import Job, JobResult
+from gitlab_mesh.job import NO_SERVICE, Job, JobResult
 from gitlab_mesh.ports import Console
 
 __all__ = ["run_job"]
@@ -44,7 +46,7 @@ def run_job(job: Job, values: Mapping[str, Any], *, overrides: Mapping[str, str]
     interrupts = Interrupts()
     interrupts.install()
     try:
-        service, environment = _configure(values, overrides, environ, ci)
+        service, environment = _configure(job, values, overrides, environ, ci)
         options = {name.replace("-", "_"): value for name, value in values.items()}
         _read_files(job, options)
         wiring = Wiring(
@@ -61,22 +63,30 @@ def run_job(job: Job, values: Mapping[str, Any], *, overrides: Mapping[str, str]
         console.line(str(error), tone="bad")
         return error.exit_code
     artifacts = DirectoryArtifacts(Path(values.get("output") or "mesh-out"), redact=redact)
-    _write_artifacts(artifacts, result.report, console)
+    _write_artifacts(artifacts, result, console)
     _conclude(result, console, environ)
+    if result.stdout:
+        _print(redact(result.stdout))
     return result.exit_code
 
 
 def _configure(
-    values: Mapping[str, Any], overrides: Mapping[str, str], environ: Mapping[str, str], ci: CIContext
+    job: Job, values: Mapping[str, Any], overrides: Mapping[str, str], environ: Mapping[str, str], ci: CIContext
 ) -> tuple[ServiceConfig, str]:
     environment = values.get("environment") or ci.environment
+    path = Path(values.get("config") or "mesh.yaml")
+    optional = job.scope == "target" and not values.get("service")
+    if optional and not path.exists():
+        return NO_SERVICE, environment
     loaded = load_config(
-        Path(values.get("config") or "mesh.yaml"),
+        path,
         environment=environment or None,
         service=values.get("service"),
         env=environ,
         overrides=overrides,
     )
+    if optional and len(loaded.config.services) > 1:
+        return NO_SERVICE, environment
     return _pick_service(loaded.config, values.get("service")), environment
 
 
@@ -112,7 +122,7 @@ def _run(job: Job, wiring: Wiring, options: Mapping[str, Any]) -> JobResult:
             service=service.name,
             namespace=service.namespace,
             outcome=Outcome.REFUSED if refused else Outcome.FAILED,
-            headline=f"{service.name}: {error.what}",
+            headline=f"{service.name}: {error.what}" if service.name else error.what,
             reason=error.why,
             next_step=error.hint,
             exit_code=error.exit_code,
@@ -122,13 +132,20 @@ def _run(job: Job, wiring: Wiring, options: Mapping[str, Any]) -> JobResult:
             dotenv={"MESH_SERVICE": service.name, "MESH_OUTCOME": "refused" if refused else "failed"},
         )
         if job.note:
-            problem = wiring.notes.post(service.name, render_note(report))
+            problem = wiring.notes.post(service.name or job.name, render_note(report))
             if problem:
                 wiring.console.line(problem, tone="warn")
         return JobResult(report, error)
 
 
-def _write_artifacts(artifacts: DirectoryArtifacts, report: Report, console: Console) -> None:
+def _print(text: str) -> None:
+    """Write what a machine asked for; whoever reads it may be gone."""
+    with suppress(OSError):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+def _write_artifacts(artifacts: DirectoryArtifacts, result: JobResult, console: Console) -> None:
     renderers: Mapping[str, Callable[[Report], str]] = {
         "report.json": render_json,
         "report.html": render_html,
@@ -136,8 +153,9 @@ def _write_artifacts(artifacts: DirectoryArtifacts, report: Report, console: Con
         "mesh.env": render_dotenv,
         "note.md": render_note,
     }
-    for name, render in renderers.items():
-        problem = artifacts.write(name, render(report))
+    texts = {**{name: render(result.report) for name, render in renderers.items()}, **result.files}
+    for name, text in texts.items():
+        problem = artifacts.write(name, text)
         if problem:
             console.line(problem, tone="warn")
 

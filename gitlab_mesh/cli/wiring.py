@@ -14,12 +14,14 @@ from gitlab_mesh.adapters.kubernetes.connection import Connection
 from gitlab_mesh.adapters.kubernetes.istio import IstioRouter
 from gitlab_mesh.adapters.kubernetes.lock import LeaseLock
 from gitlab_mesh.adapters.kubernetes.store import ConfigMapRolloutStore
+from gitlab_mesh.adapters.load.files import ProjectFiles
+from gitlab_mesh.adapters.load.plugin import BUILTIN
 from gitlab_mesh.adapters.metrics.plugin import SourceContext
-from gitlab_mesh.cli.plugins import METRIC_SOURCE_API, load_group
+from gitlab_mesh.cli.plugins import LOAD_ENGINE_API, METRIC_SOURCE_API, load_group
 from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.core.record import Driver
 from gitlab_mesh.errors import ConfigError
-from gitlab_mesh.ports import Console, Deployments, MergeRequestNotes, MetricSource
+from gitlab_mesh.ports import Console, Deployments, LoadGenerator, MergeRequestNotes, MetricSource
 
 __all__ = ["Wiring"]
 
@@ -152,6 +154,25 @@ class Wiring:
     def commands(self) -> SubprocessCommands:
         """Programs of this environment."""
         return SubprocessCommands()
+
+    @cached_property
+    def files(self) -> ProjectFiles:
+        """Files of the project."""
+        return ProjectFiles()
+
+    @cached_property
+    def load(self) -> LoadGenerator:
+        """The load engine that ``mesh.yaml`` names."""
+        plugins = {**load_group("gitlab_mesh.load_engines", LOAD_ENGINE_API), BUILTIN.name: BUILTIN}
+        name = self.service.load.engine
+        if name not in plugins:
+            raise ConfigError(
+                f"load.engine {name!r} is not known",
+                why=f"installed are {', '.join(sorted(plugins))}",
+                hint="correct it in mesh.yaml, or install the plug-in",
+            )
+        generator: LoadGenerator = plugins[name].build(self._environ)
+        return generator
 
     @cached_property
     def _connection(self) -> Connection:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from gitlab_mesh.core.fields import setting
 from gitlab_mesh.core.judge.settings import JudgeSettings, UserMetric
+from gitlab_mesh.core.load.settings import LoadConfig
 
 __all__ = [
     "FreezeConfig",
@@ -263,6 +264,7 @@ class ServiceConfig:
     freeze: tuple[FreezeConfig, ...] = setting(
         (), help="Times in which no release starts (exit code 16); --hotfix gets past them."
     )
+    load: LoadConfig = setting(LoadConfig(), help="What load-check sends, and what it holds the answers against.")
     links: Mapping[str, str] = setting(factory=dict, unit="text", help="Links for the note: Grafana, Kiali, …")
 
     @property

@@ -2,9 +2,10 @@
 
 from gitlab_mesh.job import Job
 from gitlab_mesh_jobs.canary import JOB as CANARY
+from gitlab_mesh_jobs.load_check import JOB as LOAD_CHECK
 from gitlab_mesh_jobs.rollback import JOB as ROLLBACK
 from gitlab_mesh_jobs.status import JOB as STATUS
 
 __all__ = ["JOBS"]
 
-JOBS: tuple[Job, ...] = (CANARY, ROLLBACK, STATUS)
+JOBS: tuple[Job, ...] = (CANARY, ROLLBACK, STATUS, LOAD_CHECK)

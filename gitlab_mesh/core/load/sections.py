@@ -49,10 +49,10 @@ def render_sections(result: LoadResult) -> tuple[Section, ...]:
     sections.append(_render_kinds(result))
     if result.failed:
         sections.append(_render_errors(result))
-    failing = [row for kind in result.kinds.values() for row in _render_checks(kind)]
-    if failing:
-        tones = tuple(Tone.BAD if row[3] != "0" else Tone.GOOD for row in failing)
-        sections.append(TableSection("Checks", ("Request", "Check", "Passed", "Failed"), tuple(failing), tones))
+    checks = [row for kind in result.kinds.values() for row in _render_checks(kind)]
+    if any(row[1] != "status" or row[3] != "0" for row in checks):
+        tones = tuple(Tone.BAD if row[3] != "0" else Tone.GOOD for row in checks)
+        sections.append(TableSection("Checks", ("Request", "Check", "Passed", "Failed"), tuple(checks), tones))
     if len(result.answers) > 1 or (result.answers and "" not in result.answers):
         rows = tuple(
             (name or "(header missing)", format_count(one.requests), format_count(one.errors))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 
 from gitlab_mesh.core.metrics.counts import Counts, Histogram
@@ -26,10 +27,16 @@ def merge(left: Counts, right: Counts) -> Counts:
     Raises:
         LayoutError: Both have a histogram and their bounds differ.
     """
-    errors = dict(left.errors)
-    for kind, count in right.errors.items():
-        errors[kind] = errors.get(kind, 0) + count
-    return Counts(left.requests + right.requests, errors, _merge_latency(left.latency, right.latency))
+    return Counts(
+        left.requests + right.requests,
+        _add(left.errors, right.errors),
+        _merge_latency(left.latency, right.latency),
+        _add(left.events, right.events),
+    )
+
+
+def _add(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
+    return {kind: left.get(kind, 0) + right.get(kind, 0) for kind in {**left, **right}}
 
 
 def _merge_latency(left: Histogram | None, right: Histogram | None) -> Histogram | None:
@@ -55,15 +62,20 @@ def increment(before: Counts, after: Counts) -> Counts | None:
     """
     if after.requests < before.requests:
         return after
-    errors = {
-        kind: after.errors.get(kind, 0) - before.errors.get(kind, 0) for kind in {**before.errors, **after.errors}
-    }
+    errors = _subtract(after.errors, before.errors)
     requests = after.requests - before.requests
     if any(count < 0 for count in errors.values()) or sum(errors.values()) > requests:
         return None
+    events = _subtract(after.events, before.events)
     return Counts(
-        requests, {kind: count for kind, count in sorted(errors.items()) if count}, _latency_increment(before, after)
+        requests, errors, _latency_increment(before, after), {kind: max(count, 0) for kind, count in events.items()}
     )
+
+
+def _subtract(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
+    """Return the differences that are not 0, sorted."""
+    found = {kind: left.get(kind, 0) - right.get(kind, 0) for kind in {**left, **right}}
+    return {kind: count for kind, count in sorted(found.items()) if count}
 
 
 def _latency_increment(before: Counts, after: Counts) -> Histogram | None:
@@ -86,7 +98,8 @@ def _latency_increment(before: Counts, after: Counts) -> Histogram | None:
 
 def find_fault(counts: Counts) -> str:
     """Say what is wrong with counts as a source gave them; empty if they are sound."""
-    numbers = [counts.requests, *counts.errors.values(), *(counts.latency.counts if counts.latency else ())]
+    numbers = [counts.requests, *counts.errors.values(), *counts.events.values()]
+    numbers += counts.latency.counts if counts.latency else ()
     for number in numbers:
         if isinstance(number, float) and not math.isfinite(number):
             return f"{number} is not a count"

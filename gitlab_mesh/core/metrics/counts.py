@@ -41,11 +41,13 @@ class Counts:
         requests: All of them, failed ones included.
         errors: Failed ones by class (``"5xx"``, ``"no-response"``); their sum is at most ``requests``.
         latency: Where the source has it.
+        events: What the mesh did to requests, failed or not, by the names of ``core.metrics.istio.events_of``.
     """
 
     requests: int = 0
     errors: Mapping[str, int] = field(default_factory=dict)
     latency: Histogram | None = None
+    events: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ __all__ = [
     "REQUESTS",
     "IstioCounts",
     "classify",
+    "events_of",
     "find_target",
     "is_same_host",
     "read_istio",
@@ -36,6 +37,8 @@ _NO_RESPONSE_FLAGS = frozenset({"UF", "UH", "NR", "NC", "UC", "UR", "UO", "UT", 
 """Envoy's response flags that mean "the application gave no whole answer"
 (https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage). DC is missing on purpose:
 a client that hangs up in the middle of a 200 is not the application's error (one that hangs up before has code 0)."""
+
+_CONNECTION_FLAGS = frozenset({"UF", "UC", "UH", "UR", "LR"})
 
 _GRPC_FAILURES = frozenset({"2", "4", "12", "13", "14", "15"})
 """UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS: what google.rpc.Code maps to 5xx.
@@ -67,6 +70,7 @@ class _Tally:
 
     requests: int = 0
     errors: dict[str, int] = field(default_factory=dict)
+    events: dict[str, int] = field(default_factory=dict)
     buckets: dict[frozenset[tuple[str, str]], dict[float, int]] = field(default_factory=dict)
 
 
@@ -114,7 +118,12 @@ def read_istio(samples: Iterable[Sample], *, reporter: str, targets: Sequence[Si
             hint="keep one: Istio's own telemetry, or the stats access logger",
         )
     sides = {
-        side: Counts(tally.requests, dict(sorted(tally.errors.items())), _make_histogram(tally.buckets.values()))
+        side: Counts(
+            tally.requests,
+            dict(sorted(tally.errors.items())),
+            _make_histogram(tally.buckets.values()),
+            dict(sorted(tally.events.items())),
+        )
         for side, tally in tallies.items()
     }
     return IstioCounts(sides, frozenset(seen), frozenset(hosts), frozenset(workloads), frozenset(reporters))
@@ -168,6 +177,19 @@ def classify(labels: Mapping[str, str]) -> str:
     return ""
 
 
+def events_of(labels: Mapping[str, str]) -> list[str]:
+    """Return what the mesh did to the requests of a series, failed or not.
+
+    ``rate_limited``: answered with 429, by whomever. ``circuit_breaker``: refused because a limit of the
+    DestinationRule's connection pool was reached (UO). ``connection_failures``: no connection, one that broke, or no
+    pod left that is not ejected (UF, UC, UH, UR, LR).
+    """
+    flags = {flag.strip() for flag in labels.get("response_flags", "").split(",")}
+    events = ["rate_limited"] if labels.get("response_code") == "429" else []
+    events += ["circuit_breaker"] if "UO" in flags else []
+    return [*events, "connection_failures"] if not flags.isdisjoint(_CONNECTION_FLAGS) else events
+
+
 def _add_requests(tally: _Tally, sample: Sample) -> None:
     count = _read_count(sample)
     if not sample.labels.get("response_code", "").isdigit():
@@ -179,6 +201,8 @@ def _add_requests(tally: _Tally, sample: Sample) -> None:
     kind = classify(sample.labels)
     if kind:
         tally.errors[kind] = tally.errors.get(kind, 0) + count
+    for event in events_of(sample.labels):
+        tally.events[event] = tally.events.get(event, 0) + count
 
 
 def _add_bucket(tally: _Tally, sample: Sample) -> None:

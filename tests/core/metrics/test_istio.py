@@ -54,7 +54,12 @@ def test_sums_all_series_of_a_side(prefix: str) -> None:
         + line(bucket, 5, le="+Inf", source_workload="b")
     )
     assert read(text) == {
-        Side.STABLE: Counts(101, {"5xx": 2, "no-response": 1}, Histogram((0.0005, 0.25, math.inf), (11, 50, 34))),
+        Side.STABLE: Counts(
+            101,
+            {"5xx": 2, "no-response": 1},
+            Histogram((0.0005, 0.25, math.inf), (11, 50, 34)),
+            {"connection_failures": 1},
+        ),
         Side.CANARY: Counts(7),
     }
 
