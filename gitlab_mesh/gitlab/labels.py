@@ -50,15 +50,20 @@ class MergeRequestLabels:
             located = locate(session)
             if not located.merge_requests:
                 return f"{what} not set: {located.reason}"
+            answers = []
             for reference in located.merge_requests:
-                session.run(Operation.LABEL, partial(self._put, reference, label, others))
-            return ""
+                shown = session.run(Operation.LABEL, partial(self._put, reference, label, others))
+                if label not in shown:
+                    # GitLab leaves a label out without a word where the token may not create it.
+                    answers.append(f"{what} of !{reference.iid} not set: create the label in the project once")
+            return "; ".join(answers)
 
         return self._connection.attempt(what, work)
 
     @staticmethod
     def _put(
         reference: MergeRequestRef, label: str, others: Sequence[str], client: BoundedGitlab, _token: Token
-    ) -> None:
-        fields = {"add_labels": label, **({"remove_labels": ",".join(others)} if others else {})}
-        client.projects.get(reference.project, lazy=True).mergerequests.update(reference.iid, fields)
+    ) -> list[str]:
+        fields = {"add_labels": [label], **({"remove_labels": list(others)} if others else {})}
+        updated = client.projects.get(reference.project, lazy=True).mergerequests.update(reference.iid, fields)
+        return [str(name) for name in dict(updated)["labels"]]

@@ -7,7 +7,10 @@ import sys
 
 from gitlab_mesh.adapters.ci_env import read_ci
 from gitlab_mesh.adapters.gitlab import GitlabDeployments, GitlabNotes, NoDeployments, NoNotes, build_feedback
-from gitlab_mesh.sandbox.gitlab import GitlabListener, GitlabServer
+from gitlab_mesh.core.report.model import Outcome, Report
+from gitlab_mesh.core.report.renderers import carry_history, render_note
+from gitlab_mesh.core.report.review import plan_review
+from gitlab_mesh.sandbox.gitlab import GitlabListener, GitlabServer, Role
 
 
 def test_both_ports_in_a_job() -> None:
@@ -54,3 +57,32 @@ def test_importing_loads_neither_python_gitlab_nor_requests() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_two_services_share_the_label_and_the_worst_names_it() -> None:
+    server = GitlabServer()
+    with GitlabListener(server):
+        dana = server.add_user("dana")
+        project = server.add_project("acme/shop", dana)
+        merge_request = server.open_merge_request(project, dana, "Raise the limits")
+        pipeline = server.start_pipeline(project, dana, merge_request=merge_request)
+        token = server.add_project_token(project, role=Role.DEVELOPER)
+
+        def release(service: str, outcome: Outcome) -> None:
+            env = server.ci_variables(server.start_job(pipeline, f"canary {service}")) | {"GITLAB_MESH_TOKEN": token}
+            notes, _ = build_feedback(read_ci(env))
+            report = Report("canary", service, service, outcome, f"{service}: {outcome}", started=service)
+            assert notes.post(service, lambda former: render_note(report, carry_history(former, report))) == ""
+            change = plan_review(report)
+            assert change is not None
+            assert notes.review(service, change) == ""
+
+        release("shop", Outcome.REJECTED)
+        release("cart", Outcome.PROMOTED)
+        assert merge_request.labels == ["mesh::rejected"]
+        threads = [note for note in merge_request.notes if note.threaded]
+        assert [note.resolved_by for note in threads] == [None]
+        release("shop", Outcome.PROMOTED)
+        assert merge_request.labels == ["mesh::promoted"]
+        assert threads[0].resolved_by is not None
+        assert len(merge_request.notes) == 3, "one note a service, and the thread"

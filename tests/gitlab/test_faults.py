@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gitlab_mesh.gitlab import CommitStatuses, Connection, DeploymentRecords, StickyNotes, read_ci
+from gitlab_mesh.gitlab import (
+    CommitStatuses,
+    Connection,
+    DeploymentRecords,
+    MergeRequestLabels,
+    ReviewThreads,
+    StickyNotes,
+    read_ci,
+)
 from gitlab_mesh.sandbox.gitlab import Fault, GitlabListener, GitlabServer
 
 if TYPE_CHECKING:
@@ -44,6 +52,10 @@ CALLS: dict[str, Callable[[Connection], str]] = {
     "note": lambda connection: StickyNotes(connection).post("shop", "x"),
     "deployment": lambda connection: DeploymentRecords(connection).record("production", "running"),
     "status": lambda connection: CommitStatuses(connection).set("success", "mesh"),
+    "opened thread": lambda connection: ReviewThreads(connection).open("shop", "x"),
+    "resolved thread": lambda connection: ReviewThreads(connection).resolve("shop", "x"),
+    "label": lambda connection: MergeRequestLabels(connection).put("mesh::promoted", family=("mesh::rejected",)),
+    "reading of notes": lambda connection: StickyNotes(connection).read_all()[1],
 }
 
 
@@ -95,6 +107,20 @@ def test_short_outages_of_reads_and_edits_are_bridged(world: World) -> None:
     world.server.faults += [Fault(503, method="GET"), Fault(502, method="PUT"), Fault(method="PUT", drop=True)]
     assert notes.post("shop", "y") == ""
     assert world.notes()[0].body.startswith("y")
+
+
+def test_a_silent_gitlab_costs_a_whole_release_less_than_thirty_seconds(world: World) -> None:
+    world.server.faults.append(Fault(times=-1, delay_seconds=60))
+    connection = world.connect(world.job(), budget_seconds=1.0, request_seconds=0.4)
+    started = time.monotonic()
+    for call in CALLS.values():
+        assert call(connection)
+    # one full budget of 10 s, then a third of it (and half a second of grace) for each of the other calls
+    spent = time.monotonic() - started
+    assert spent < 1.5 + (len(CALLS) - 1) * (1 / 3 + 0.5) + 1.0
+    world.server.faults.clear()
+    assert StickyNotes(connection).post("shop", "x") == ""
+    assert connection._patience == 1.0, "answered: the next call may take its time again"
 
 
 def test_one_silent_read_does_not_use_up_the_whole_budget(world: World) -> None:

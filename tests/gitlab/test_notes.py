@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -209,3 +210,42 @@ def test_an_older_state_that_lands_late_is_put_right_by_the_second_look(world: W
     assert StickyNotes(world.connect(new), settle_seconds=0.05).post("shop", "new") == ""
     assert note.body.startswith("new")
     assert len(world.sent("PUT")) == 2
+
+
+def test_a_text_can_carry_on_what_it_replaces(world: World) -> None:
+    first, second = world.job(), world.job()
+    assert StickyNotes(world.connect(first)).post("shop", lambda former: former or "one") == ""
+    notes = StickyNotes(world.connect(second), settle_seconds=0.01)
+
+    def grow(former: str) -> str:
+        return former if former.endswith("two") else f"{former}, two"
+
+    assert notes.post("shop", grow) == notes.post("shop", grow) == ""
+    assert [note.body.split("\n")[0] for note in world.notes()] == ["one, two"]
+
+
+def test_a_button_of_an_older_pipeline_tells_the_newest_fact(world: World) -> None:
+    old = world.server.start_pipeline(world.project, world.dana, merge_request=world.merge_request)
+    new = world.job()
+    release = StickyNotes(world.connect(new), settle_seconds=0.01)
+    assert release.post("shop", "promoted") == ""
+    button = world.job(old, "mesh-rollback-now")
+    button.started_at = button.created_at = button.created_at + timedelta(seconds=5)
+    connection = world.connect(button)
+    assert "a newer run" in StickyNotes(connection, settle_seconds=0.01).post("shop", "taken back")
+    by_hand = StickyNotes(connection, settle_seconds=0.01)
+    assert by_hand.post("shop", "taking back", explicit=True) == ""
+    assert by_hand.post("shop", "taken back", explicit=True) == ""
+    [note] = world.notes()
+    assert note.body.startswith("taken back")
+    assert "a newer run" in release.post("shop", "promoted, says the job that the button stopped")
+    assert StickyNotes(world.connect(world.job()), settle_seconds=0.01).post("shop", "next release") == ""
+    assert note.body.startswith("next release")
+
+
+def test_a_button_that_was_pressed_before_the_newer_release_began_is_older(world: World) -> None:
+    old = world.job()
+    new = world.job()
+    new.started_at = old.created_at + timedelta(seconds=60)
+    assert StickyNotes(world.connect(new)).post("shop", "new") == ""
+    assert "a newer run" in StickyNotes(world.connect(old)).post("shop", "late", explicit=True)

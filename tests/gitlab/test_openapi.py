@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from gitlab_mesh.gitlab import CommitStatuses, DeploymentRecords, StickyNotes, find_merge_request
+from gitlab_mesh.gitlab import (
+    CommitStatuses,
+    DeploymentRecords,
+    MergeRequestLabels,
+    ReviewThreads,
+    StickyNotes,
+    find_merge_request,
+)
 from gitlab_mesh.gitlab.marker import NoteOrder, render_note
 from gitlab_mesh.sandbox.gitlab.messages import Request
 
@@ -96,8 +103,11 @@ def test_every_request_is_in_gitlabs_description(description: dict[str, Any], wo
     connection = world.connect(job)
     notes = StickyNotes(connection, settle_seconds=0.01)
     assert notes.post("shop", "first") == notes.post("shop", "second") == notes.post("cart", "new") == ""
-    records = DeploymentRecords(connection)
+    records = DeploymentRecords(connection, environment_url="https://shop.example")
     assert records.record("production", "running") == records.record("production", "failed") == ""
+    threads, labels = ReviewThreads(connection), MergeRequestLabels(connection)
+    assert threads.open("shop", "bad") == threads.resolve("shop", "good") == threads.open("shop", "bad") == ""
+    assert labels.put("mesh::rejected", family=("mesh::promoted",)) == notes.read_all()[1] == ""
     statuses = CommitStatuses(connection)
     text = {"description": "d", "target_url": "https://x.example"}
     assert statuses.set("running", "mesh", **text) == statuses.set("running", "mesh") == ""
