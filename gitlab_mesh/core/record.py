@@ -22,6 +22,7 @@ __all__ = [
     "PastRelease",
     "Record",
     "SideIdentity",
+    "is_newer",
     "parse_record",
     "render_record",
 ]
@@ -154,6 +155,11 @@ class Record:
         return replace(self, **changes)
 
 
+def is_newer(there: str, ours: str) -> bool:
+    """Whether the pipeline ``there`` is newer than ours; ids of GitLab only rise."""
+    return there.isdecimal() and ours.isdecimal() and int(there) > int(ours)
+
+
 def render_record(record: Record) -> dict[str, str]:
     """Render the record as a ConfigMap's ``data``: one readable JSON document under ``record.json``.
 
@@ -163,7 +169,8 @@ def render_record(record: Record) -> dict[str, str]:
         UsageError: It would be larger than 64 KiB.
     """
     text = _dump(record)
-    for less in ({"history": record.history[:3]}, {"history": (), "previous_template": {}}):
+    smaller: tuple[dict[str, Any], ...] = ({"history": record.history[:3]}, {"history": (), "previous_template": {}})
+    for less in smaller:
         if len(text.encode()) <= MAX_BYTES:
             break
         text = _dump(record.with_(**less))

@@ -16,6 +16,7 @@ from gitlab_mesh.core.report.model import Outcome
 from gitlab_mesh.core.workload import needed_replicas
 
 __all__ = [
+    "GONE_SECONDS",
     "Action",
     "Done",
     "Drift",

@@ -186,7 +186,17 @@ class Actions:
         key = f"Deployment/{service.namespace}/{body['metadata']['name']}"
         self.ledger.write(phase="deploy", created=_united(self.ledger.record.created, (key,)))
         create_ours(self.ports.cluster, body)
+        self._take_back_if_lost(service.namespace, body["metadata"]["name"])
         return Evidence()
+
+    def _take_back_if_lost(self, namespace: str, name: str) -> None:
+        """No precondition can hold a creation back: what was made after a takeover is deleted again (S4)."""
+        taken = self.ledger.taken_by()
+        if taken:
+            found = find_ours(self.ports.cluster, namespace, name, self.ledger.record.id)
+            if found is not None:
+                self.ports.cluster.delete("Deployment", namespace, name, uid=found["metadata"].get("uid"))
+            raise ConflictError(taken)
 
     def _first_deployment(self, release: Release) -> dict[str, Any]:
         body = {**(release.manifest or {})}
@@ -385,7 +395,10 @@ class Actions:
             return  # an earlier attempt was applied, only its answer was lost
         was = {"template": current, "hash": template_hash(wanted)}
         self.ledger.write(phase="promote", originals={**self.ledger.record.originals, key: was})
-        patch_template(self.ports.cluster, service.namespace, service.stable_workload, operations)
+        # Read before the record was written: whoever takes the record over touches the Deployment, and this fails.
+        version = deployment["metadata"]["resourceVersion"]
+        still = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
+        patch_template(self.ports.cluster, service.namespace, service.stable_workload, (still, *operations))
 
     def _revert_stable(self, action: Action, state: RolloutState) -> None:
         service = self.ports.service
@@ -419,13 +432,17 @@ class Actions:
     def _restore(self, action: Action, state: RolloutState) -> None:
         router, originals = self.ports.router, self.ledger.record.originals
         unpin(self.ports.cluster, originals)
+        route: RouteState | None = None
         try:
             route = router.read()
         except ObjectMissingError as error:
-            self.ports.console.line(f"{error.what}: there is nothing left to put back", tone="warn")
-            return
+            self.ports.console.line(f"{error.what}: only what was added beside it is taken back", tone="warn")
         mine = {key: value for key, value in originals.items() if key.split("/")[0] not in ("Deployment", KIND)}
-        router.apply(router.plan_restore(route, mine, self.ledger.fence))
+        try:
+            router.apply(router.plan_restore(route, mine, self.ledger.fence))
+        except ObjectMissingError:  # reading back what is gone
+            if route is not None:
+                raise
 
     def _close(self, action: Action, state: RolloutState) -> None:
         end = action.end

@@ -30,7 +30,14 @@ Progress = Callable[[RolloutState, Action, Evidence], None]
 WAY_OUT_PATIENCE_SECONDS = 180.0
 """How long the way out is tried again while the API fails: an API server's restart takes less."""
 
-_SAFE_TO_REPEAT = (Verb.LOOK, Verb.AWAIT_CANARY, Verb.AWAIT_STABLE, Verb.DRAIN, Verb.AWAIT_GONE)
+_SAFE_TO_REPEAT = (
+    Verb.LOOK,
+    Verb.AWAIT_CANARY,
+    Verb.PATCH_STABLE,
+    Verb.AWAIT_STABLE,
+    Verb.DRAIN,
+    Verb.AWAIT_GONE,
+)
 
 
 @dataclass

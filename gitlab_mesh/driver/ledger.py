@@ -128,9 +128,10 @@ class Ledger:
             if found is not None and found.holder not in ("", self.ports.driver.holder):
                 self.lease = None
                 return str(error)
-            if self.taken_by():
+            taken = self.taken_by()
+            if taken:
                 self.lease = None
-                return str(error)
+                return taken
             self.lease = self.ports.lock.acquire(self.ports.driver, over=found)
         except ConflictError as other:
             self.lease = None

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from zoneinfo import ZoneInfo
 
 from gitlab_mesh.config.model import ServiceConfig
+from gitlab_mesh.core.freeze import in_window
 from gitlab_mesh.core.mesh.hosts import resolve_host
 from gitlab_mesh.core.mesh.route import RouteState
 from gitlab_mesh.core.mesh.routing import routes_to
-from gitlab_mesh.core.record import Record
+from gitlab_mesh.core.record import Record, is_newer
+from gitlab_mesh.core.rollout import GONE_SECONDS, worst_seconds
+from gitlab_mesh.driver.capacity import find_autoscaler
 from gitlab_mesh.driver.release import Release, targets_of
+from gitlab_mesh.driver.rights import describe, needed_rights
 from gitlab_mesh.errors import AccessDeniedError, ConflictError, PolicyRefusedError, UsageError
 from gitlab_mesh.job import ServicePorts
-from gitlab_mesh.ports import AccessRule, LeaseState
+from gitlab_mesh.ports import LeaseState
 
-__all__ = ["check_record", "needed_rights", "preflight"]
-
-_ISTIO = "networking.istio.io"
-
-
-def needed_rights(service: ServiceConfig) -> tuple[AccessRule, ...]:
-    """Every right of a whole run, those of the rollback first."""
-    space = service.namespace
-    rights = [
-        *_rules(space, "", "configmaps", ("get", "create", "patch")),
-        *_rules(space, "coordination.k8s.io", "leases", ("get", "create", "patch")),
-        *_rules(space, _ISTIO, "virtualservices", ("get", "list", "patch")),
-        *_rules(space, _ISTIO, "destinationrules", ("list", "patch", "create", "delete")),
-        *_rules(space, "apps", "deployments", ("get", "patch", "delete", "create")),
-        *_rules(space, "apps", "replicasets", ("list",)),
-        *_rules(space, "", "pods", ("list",)),
-    ]
-    if service.metrics.source == "istio-proxy" or any(check.http for check in service.smoke):
-        rights += _rules(space, "", "pods/proxy", ("get",))
-    return tuple(rights)
+__all__ = ["check_freeze", "check_record", "check_rights", "check_time", "preflight"]
 
 
 def preflight(ports: ServicePorts, release: Release) -> tuple[RouteState | None, list[str]]:
@@ -43,17 +29,11 @@ def preflight(ports: ServicePorts, release: Release) -> tuple[RouteState | None,
         GitlabMeshError: The first thing that forbids to start; nothing was touched.
     """
     service = release.service
-    denied = ports.access.denied(needed_rights(service))
-    if denied:
-        listed = ", ".join(f"{rule.verb} {rule.resource}{'.' + rule.group if rule.group else ''}" for rule in denied)
-        raise AccessDeniedError(
-            f"the token may not {listed} in namespace {service.namespace}",
-            why="a release that cannot be rolled back must not start",
-            hint="give the deployer's Role these verbs, then run the job again",
-        )
+    check_freeze(ports, release)
+    check_rights(ports, service)
     record, _ = ports.store.read()
     check_record(record, ports.lock.read(), release, ports.driver.pipeline)
-    _check_time(ports, release)
+    check_time(ports, release)
     if release.plan.first:
         return None, []
     route = ports.router.read()
@@ -68,9 +48,60 @@ def preflight(ports: ServicePorts, release: Release) -> tuple[RouteState | None,
             f"the route of {service.name} carries the fence {route.fence}, but no rollout is recorded",
             hint=f"gitlab-mesh job rollback --service {service.name} cleans up",
         )
-    _check_stable(release, route)
-    ports.metrics.check(targets_of(service, route, release.stable, None))
-    return route, list(_bypasses(ports, service, route))
+    warnings = [*_check_stable(release, route), *_bypasses(ports, service, route)]
+    if not release.hotfix:
+        ports.metrics.check(targets_of(service, route, release.stable, None))
+    autoscaler = find_autoscaler(ports.cluster, service)
+    if autoscaler is not None:
+        warnings.append(
+            f"HorizontalPodAutoscaler {autoscaler['metadata']['name']} keeps at least {release.plan.stable_replicas} "
+            "stable pods while the release runs, and gets its own limit back at the end"
+        )
+    return route, warnings
+
+
+def check_rights(ports: ServicePorts, service: ServiceConfig) -> None:
+    """Ask for every right of the whole run, those of the rollback first.
+
+    Raises:
+        AccessDeniedError: Some are missing; all of them are named.
+    """
+    denied = ports.access.denied(needed_rights(service))
+    if denied:
+        listed = ", ".join(dict.fromkeys(describe(rule) for rule in denied))
+        raise AccessDeniedError(
+            f"the token may not {listed} in namespace {denied[0].namespace}",
+            why="a release that cannot be rolled back must not start",
+            hint=f"gitlab-mesh rbac render --service {service.name} prints the smallest Role that suffices",
+        )
+
+
+def check_freeze(ports: ServicePorts, release: Release) -> None:
+    """Refuse in a freeze window; a hotfix gets past it.
+
+    Raises:
+        PolicyRefusedError: A window holds now; says which and until when it is asked again.
+    """
+    now = ports.clock.now()
+    for window in release.service.freeze:
+        local = now.astimezone(ZoneInfo(window.timezone))
+        if not in_window(
+            local,
+            days=window.days,
+            begin=window.begin,
+            end=window.end,
+            first_day=window.first_day,
+            last_day=window.last_day,
+        ):
+            continue
+        if release.hotfix:
+            ports.console.line(f"freeze window {window.reason!r} is passed over: hotfix", tone="warn")
+            continue
+        raise PolicyRefusedError(
+            f"releases of {release.service.name} are frozen: {window.reason}",
+            why=f"it is {local:%a %Y-%m-%d %H:%M} {window.timezone}",
+            hint='wait for its end, or for an emergency: --hotfix "why"',
+        )
 
 
 def check_record(record: Record | None, lease: LeaseState | None, release: Release, pipeline: str) -> None:
@@ -93,7 +124,7 @@ def check_record(record: Record | None, lease: LeaseState | None, release: Relea
             why=f"driven by {driver}" + (f"; the lease is held by {holder}" if holder else "; nobody holds its lease"),
             hint=f"wait for it, or end it: gitlab-mesh job rollback --service {record.service}",
         )
-    if _newer(record.driver.pipeline, pipeline):
+    if is_newer(record.driver.pipeline, pipeline):
         raise PolicyRefusedError(
             f"pipeline {record.driver.pipeline} released {name} already; this one is older ({pipeline})",
             hint="run the newest pipeline; to go back use gitlab-mesh job rollback",
@@ -107,25 +138,20 @@ def check_record(record: Record | None, lease: LeaseState | None, release: Relea
         )
 
 
-def _newer(there: str, ours: str) -> bool:
-    return there.isdecimal() and ours.isdecimal() and int(there) > int(ours)
-
-
-def _rules(namespace: str, group: str, resource: str, verbs: Iterable[str]) -> list[AccessRule]:
-    return [AccessRule(verb, group, resource, namespace) for verb in verbs]
-
-
-def _check_stable(release: Release, route: RouteState) -> None:
+def _check_stable(release: Release, route: RouteState) -> Iterable[str]:
     stable, service = release.stable, release.service
     if stable is None:
         return
     name = f"Deployment {service.namespace}/{stable.identity.workload}"
-    if not stable.is_ready or stable.desired == 0 or stable.reason:
+    broken = not stable.is_ready or stable.desired == 0 or stable.reason
+    if broken and release.hotfix:
+        yield f"{name} is not healthy; this is a hotfix ({release.hotfix}): nothing is compared with it"
+    elif broken:
         raise PolicyRefusedError(
             f"{name} is not healthy: {stable.ready} of {stable.desired} pods are ready"
             + (f"; {stable.reason}" if stable.reason else ""),
             why="a canary is compared with stable, and a rollback sends its traffic there",
-            hint="mend stable first",
+            hint='mend stable first, or release the remedy with --hotfix "why"',
         )
     labels = stable.deployment["spec"]["template"]["metadata"]["labels"]
     if labels.get(route.label) != route.label_values[0]:
@@ -137,7 +163,12 @@ def _check_stable(release: Release, route: RouteState) -> None:
         )
 
 
-def _check_time(ports: ServicePorts, release: Release) -> None:
+def check_time(ports: ServicePorts, release: Release) -> None:
+    """Refuse what cannot end in time: the sum of all phases' deadlines must fit what the job has left (S8).
+
+    Raises:
+        UsageError: It does not; says by how much.
+    """
     plan, left = release.plan, ports.remaining_seconds
     least = sum(step.bake_seconds for step in plan.steps)
     if least > plan.deadline_seconds:
@@ -145,9 +176,19 @@ def _check_time(ports: ServicePorts, release: Release) -> None:
             f"the steps bake {least:.0f} s in all, the deadline is {plan.deadline_seconds:.0f} s",
             hint="raise rollout.deadline or shorten the steps",
         )
-    if left is not None and plan.deadline_seconds + plan.drain_seconds > left:
+    longest = max((check.timeout for check in release.service.smoke), default=0.0)
+    if longest >= release.service.rollout.lease:
         raise UsageError(
-            f"the rollout may take {plan.deadline_seconds + plan.drain_seconds:.0f} s, the job has {left:.0f} s left",
+            f"a smoke check may take {longest:.0f} s, the lease lasts {release.service.rollout.lease:.0f} s",
+            why="while a check runs nobody renews the lease, and a net could take the release for abandoned",
+            hint="raise rollout.lease above the check's timeout",
+        )
+    worst = worst_seconds(plan)
+    if left is not None and worst > left:
+        raise UsageError(
+            f"the rollout may take {worst:.0f} s (deadline {plan.deadline_seconds:.0f}, stable's start "
+            f"{plan.ready_seconds:.0f}, drain {plan.drain_seconds:.0f}, pods' end {GONE_SECONDS:.0f}), "
+            f"the job has {left:.0f} s left",
             why="a job that is ended by its timeout has no time left for the rollback",
             hint="raise the job's timeout (templates: 60m), or lower rollout.deadline",
         )

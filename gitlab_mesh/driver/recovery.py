@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from gitlab_mesh.core.mesh.route import FENCE_ANNOTATION, RouteState
 from gitlab_mesh.core.record import Record
@@ -10,7 +12,7 @@ from gitlab_mesh.core.report.model import Outcome
 from gitlab_mesh.core.rollout import Done, End, Phase, Plan, RolloutState
 from gitlab_mesh.core.workload import ROLLOUT_ID, template_hash
 from gitlab_mesh.driver.actions import Actions
-from gitlab_mesh.driver.executor import Executor
+from gitlab_mesh.driver.executor import WAY_OUT_PATIENCE_SECONDS, Executor
 from gitlab_mesh.driver.ledger import Ledger
 from gitlab_mesh.driver.narrator import Narrator
 from gitlab_mesh.driver.outcome import error_for, next_step_for
@@ -18,10 +20,22 @@ from gitlab_mesh.driver.snapshot import recorded_service, take_snapshot
 from gitlab_mesh.driver.timeline import Timeline
 from gitlab_mesh.driver.watch import Watch
 from gitlab_mesh.driver.workloads import read_workload
-from gitlab_mesh.errors import ObjectMissingError, UsageError
+from gitlab_mesh.errors import (
+    AccessDeniedError,
+    ConflictError,
+    ObjectMissingError,
+    TransientError,
+    UnsafeError,
+    UsageError,
+)
 from gitlab_mesh.job import JobResult, ServicePorts
 
-__all__ = ["Found", "find_rollout", "free_lock", "is_patched", "roll_back", "take_route"]
+__all__ = ["Found", "find_rollout", "free_lock", "is_patched", "rebuild", "roll_back", "take_route"]
+
+T = TypeVar("T")
+
+TAKEN_OVER = "gitlab-mesh.dev/taken-over"
+"""Annotation on the stable Deployment for the moment of a takeover; see ``fend_off``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,8 @@ def find_rollout(ports: ServicePorts) -> Found | None:
     orphan = _find_orphan(ports)
     if orphan is None:
         return None
+    if ports.store.read()[1] != version:  # a driver began while we looked: its fence is no orphan's
+        return find_rollout(ports)
     kept = {} if record is None else {"last_good": record.last_good, "history": record.history}
     return Found(orphan.with_(**kept), version)
 
@@ -89,7 +105,7 @@ def _without_canary_weight(route: RouteState) -> dict[str, object]:
 def free_lock(ports: ServicePorts) -> str:
     """Free a lease that is held although no rollout is recorded (its driver died in between); say whose it was."""
     lease = ports.lock.read()
-    if lease is None or not lease.holder or lease.holder == ports.driver.holder:
+    if lease is None or not lease.holder:
         return ""
     ports.lock.release(ports.lock.acquire(ports.driver, over=lease))
     return lease.holder
@@ -109,15 +125,16 @@ def roll_back(ports: ServicePorts, found: Found, end: End, *, job: str = "rollba
     if found.record.ending == Outcome.PROMOTED:
         end = End(Outcome.PROMOTED, "stable ran the release already when the job ended; the rest was tidied up")
     ledger = Ledger(ports, found.record, found.version)
-    ledger.acquire(over=ports.lock.read())
-    ledger.write()
+    patience = Patience(ports, started)
+    patience.until_done(lambda: take_record(ports, ledger))
+    patience.until_done(lambda: fend_off(ports, ledger.record))
     watch = Watch(ports, Timeline(), started, fence=ledger.fence)
-    route = take_route(ports, ledger)
+    route = patience.until_done(lambda: take_route(ports, ledger))
     if route is not None:
         watch.written(route, route.share or 0.0)
     narrator = Narrator(ports, job, "", watch.timeline, started, found.record.id, found.record.driver.commit)
     executor = Executor(Actions(ports, ledger, watch), lambda: 0, narrator.after)
-    state = _rebuild(ports, ledger.record, route, end, started)
+    state = patience.until_done(lambda: rebuild(ports, ledger.record, route, end, clock.monotonic()))
     narrator.section(state)
     try:
         state, end = executor.run(state)
@@ -129,6 +146,95 @@ def roll_back(ports: ServicePorts, found: Found, end: End, *, job: str = "rollba
     )
     narrator.conclude(report)
     return JobResult(report, error)
+
+
+def take_record(ports: ServicePorts, ledger: Ledger) -> None:
+    """Take the lease, then the record; what its driver wrote between our reading and its end is adopted.
+
+    With the lease in hand nobody else may begin, and the driver before stops at its next heartbeat. So a record that
+    changed meanwhile is read again instead of leaving the traffic where it is with no driver at all.
+
+    Raises:
+        ConflictError: Somebody else took over at the same moment.
+    """
+    if ledger.lease is None:
+        ledger.acquire(over=ports.lock.read())
+    for _ in range(5):
+        try:
+            ledger.write()
+            return
+        except ConflictError:
+            if ledger.lease is not None:
+                ledger.lease = ports.lock.renew(ledger.lease)
+            record, version = ports.store.read()
+            if record is not None and record.finished:
+                ledger.release()
+                raise ConflictError(f"rollout {record.id} ended meanwhile: {record.outcome}") from None
+            if record is not None:
+                fence = max(ledger.record.fence, record.fence + 1)
+                ledger.record = record.with_(fence=fence, driver=ports.driver)
+            ledger.version = version
+    ledger.write()
+
+
+def fend_off(ports: ServicePorts, record: Record) -> None:
+    """Let a promotion of the driver before fail that is planned, recorded and not yet written.
+
+    It tests the stable Deployment's resourceVersion of before the record; so a write that changes nothing for good,
+    made after we took the record over, is enough. Whether the promotion came first is seen afterwards.
+    """
+    service = ports.service
+    name = f"Deployment/{service.namespace}/{service.stable_workload}"
+    if name not in record.originals or is_patched(ports, record):
+        return
+    where = ("Deployment", service.namespace, service.stable_workload)
+    try:
+        annotations = ports.cluster.get(*where)["metadata"].get("annotations")
+        touched = {**(annotations or {}), TAKEN_OVER: f"{record.id}/{record.fence}"}
+        ports.cluster.patch(*where, [{"op": "add", "path": "/metadata/annotations", "value": touched}])
+        kept = {key: value for key, value in touched.items() if key != TAKEN_OVER}
+        back = {"op": "add", "path": "/metadata/annotations", "value": kept}
+        if not kept:
+            back = {"op": "remove", "path": "/metadata/annotations"}
+        still = {"op": "test", "path": "/metadata/annotations", "value": touched}
+        ports.cluster.patch(*where, [still, back])
+    except ObjectMissingError:
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Tries what stands between us and weight 0 again while the API fails, and says 23 when it gives up.
+
+    Attributes:
+        ports: Of the job.
+        since: Monotonic time of the job's start.
+    """
+
+    ports: ServicePorts
+    since: float
+
+    def until_done(self, work: Callable[[], T]) -> T:
+        """Do the work.
+
+        Raises:
+            ConflictError: Somebody else took over.
+            UnsafeError: It could not be done in ``WAY_OUT_PATIENCE_SECONDS``.
+        """
+        clock = self.ports.clock
+        while True:
+            try:
+                return work()
+            except (TransientError, AccessDeniedError) as error:
+                waited = clock.monotonic() - self.since
+                if waited > WAY_OUT_PATIENCE_SECONDS:
+                    raise UnsafeError(
+                        f"the rollback could not begin: {error.what}",
+                        why=f"tried for {waited:.0f} s; the canary may still have its weight",
+                        hint=next_step_for(End(Outcome.UNSAFE, ""), self.ports.service.name, ""),
+                    ) from error
+                self.ports.console.line(f"{error.what}; trying again", tone="warn")
+                clock.sleep(min(5.0, 0.2 + waited / 4))
 
 
 def take_route(ports: ServicePorts, ledger: Ledger) -> RouteState | None:
@@ -153,7 +259,7 @@ def is_patched(ports: ServicePorts, record: Record) -> bool:
     return template_hash(stable.deployment["spec"]["template"]) != template_hash(was["template"])
 
 
-def _rebuild(ports: ServicePorts, record: Record, route: RouteState | None, end: End, now: float) -> RolloutState:
+def rebuild(ports: ServicePorts, record: Record, route: RouteState | None, end: End, now: float) -> RolloutState:
     """Rebuild the machine's state from what is there; what cannot be known counts as still to be undone."""
     service = ports.service
     rollout = service.rollout
@@ -177,6 +283,5 @@ def _rebuild(ports: ServicePorts, record: Record, route: RouteState | None, end:
         stable_ready=promoted,
     )
     phase = Phase.PROMOTE if patched and not promoted else Phase.ROLL_BACK
-    return RolloutState(
-        plan, phase, started=now, since=now, written=share, exposed=share > 0 or record.weight > 0, done=done, end=end
-    )
+    # Exposed in any case: that weight 0 is written does not say that proxies follow it already.
+    return RolloutState(plan, phase, started=now, since=now, written=share, exposed=True, done=done, end=end)

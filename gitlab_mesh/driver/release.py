@@ -42,8 +42,16 @@ class Release:
 
     @property
     def hash(self) -> str:
-        """Hash of what is released: a retried job must release the same."""
-        return template_hash(self.template)
+        """Hash of what was asked for: a retried job must release the same, whatever stable looks like by now."""
+        asked = {"image": self.image} if self.manifest is None else self.manifest["spec"]["template"]
+        return template_hash(asked)
+
+    @property
+    def runs(self) -> bool:
+        """Whether stable runs these images already."""
+        if self.stable is None:
+            return False
+        return _images(self.stable.deployment["spec"]["template"]) == _images(self.template)
 
 
 def plan_release(
@@ -128,3 +136,7 @@ def targets_of(
         for side, state, subset in zip((Side.STABLE, Side.CANARY), (stable, canary), subsets, strict=True)
         if state is not None
     )
+
+
+def _images(template: Mapping[str, Any]) -> dict[str, str]:
+    return {str(item["name"]): str(item.get("image")) for item in template["spec"]["containers"]}

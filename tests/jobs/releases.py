@@ -17,6 +17,31 @@ from gitlab_mesh_jobs.canary.job import JOB
 FAST = RolloutConfig(steps=(StepConfig(10), StepConfig(50)), step_bake=10.0, look_interval=1.0, ready_deadline=30.0)
 
 
+class Killed(BaseException):
+    """The process is gone: nothing of ours runs any more."""
+
+
+class KillAt:
+    """Ends the process before or after the n-th write."""
+
+    def __init__(self, number: int, *, after: bool) -> None:
+        self.left = number
+        self.after_call = after
+
+    def before(self, call: Any) -> None:
+        if call.is_write and call.kind != "SelfSubjectAccessReview" and not self.after_call:
+            self.count()
+
+    def after(self, call: Any) -> None:
+        if call.is_write and call.kind != "SelfSubjectAccessReview" and self.after_call:
+            self.count()
+
+    def count(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+
 def service(**changes: Any) -> ServiceConfig:
     base = ServiceConfig(
         "shop",

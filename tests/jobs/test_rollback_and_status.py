@@ -14,32 +14,7 @@ from gitlab_mesh.testing.shop import ShopModel
 from gitlab_mesh_jobs.canary.job import JOB as CANARY
 from gitlab_mesh_jobs.rollback.job import JOB as ROLLBACK
 from gitlab_mesh_jobs.status.job import JOB as STATUS
-from tests.jobs.releases import assert_nothing_left, service, user_objects
-
-
-class Killed(BaseException):
-    """The process is gone: nothing of ours runs any more."""
-
-
-class KillAt:
-    """Ends the process before or after the n-th write."""
-
-    def __init__(self, number: int, *, after: bool) -> None:
-        self.left = number
-        self.after_call = after
-
-    def before(self, call: Any) -> None:
-        if call.is_write and call.kind != "SelfSubjectAccessReview" and not self.after_call:
-            self.count()
-
-    def after(self, call: Any) -> None:
-        if call.is_write and call.kind != "SelfSubjectAccessReview" and self.after_call:
-            self.count()
-
-    def count(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise Killed
+from tests.jobs.releases import KillAt, Killed, assert_nothing_left, service, user_objects
 
 
 def killed_run(number: int, *, after: bool) -> tuple[ShopModel, dict[str, Any], bool]:

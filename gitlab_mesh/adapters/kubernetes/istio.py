@@ -51,9 +51,9 @@ class IstioRouter:
         """See ``core.mesh.routing.plan_fence``."""
         return plan_fence(_split(state)[0], fence)
 
-    def plan_restore(self, state: RouteState, originals: Mapping[str, Any], fence: str) -> RouteChange:
+    def plan_restore(self, state: RouteState | None, originals: Mapping[str, Any], fence: str) -> RouteChange:
         """See ``core.mesh.additions.plan_restore``."""
-        virtual_service, rule = _split(state)
+        virtual_service, rule = _split(state) if state is not None else (None, self._find_rule())
         return plan_restore(virtual_service, rule, self._pair(rule), originals, fence)
 
     def apply(self, change: RouteChange, *, dry_run: bool = False) -> RouteState:

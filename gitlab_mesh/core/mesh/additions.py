@@ -67,26 +67,18 @@ def plan_prepare(virtual_service: Json, destination_rule: Json | None, pair: Pai
 
 
 def plan_restore(
-    virtual_service: Json, destination_rule: Json | None, pair: Pair, originals: Json, fence: str
+    virtual_service: Json | None, destination_rule: Json | None, pair: Pair, originals: Json, fence: str
 ) -> RouteChange:
     """Take back exactly what was added, in reverse order: route first, then subsets, the fence with the route.
 
     Routes are found anew by name, or by the canary's destination, so that routes that others inserted meanwhile
-    do no harm. What is already gone is left alone.
+    do no harm. What is already gone is left alone; without a VirtualService there is only the DestinationRule left.
     """
-    mine = originals.get(key_of(virtual_service))
-    held = (virtual_service["metadata"].get("annotations") or {}).get(FENCE_ANNOTATION)
     patches, delete = [], []
-    if mine is not None and held is not None:
-        require_fence(virtual_service, fence)
-        operations: list[Operation] = [{"op": "test", "path": FENCE_PATH, "value": fence}]
-        for key, was in mine["http"].items():
-            index = _find_again(virtual_service, int(key), was, pair)
-            if index is not None:
-                routes = virtual_service["spec"]["http"][index]["route"]
-                operations += _restore_route(index, routes, was["route"], pair)
-        operations += _restore_annotations(virtual_service, bool(mine["had_annotations"]))
-        patches.append(patch_of(virtual_service, operations))
+    if virtual_service is not None and key_of(virtual_service) in originals:
+        operations = _restore_virtual_service(virtual_service, pair, originals[key_of(virtual_service)], fence)
+        if any(operation["op"] != "test" for operation in operations):
+            patches.append(patch_of(virtual_service, operations))
     for key, was in originals.items():
         kind, namespace, name = key.split("/")
         if kind != "DestinationRule":
@@ -97,7 +89,27 @@ def plan_restore(
             operations = _restore_rule(destination_rule, was)
             if operations:
                 patches.append(patch_of(destination_rule, operations))
-    return RouteChange(tuple(patches), f"{label_of(virtual_service)}: as it was before", delete=tuple(delete))
+    label = label_of(virtual_service) if virtual_service is not None else f"what was added for {pair.host}"
+    return RouteChange(tuple(patches), f"{label}: as it was before", delete=tuple(delete))
+
+
+def _restore_virtual_service(virtual_service: Json, pair: Pair, mine: Json, fence: str) -> list[Operation]:
+    metadata = virtual_service["metadata"]
+    held = (metadata.get("annotations") or {}).get(FENCE_ANNOTATION)
+    operations: list[Operation]
+    if held is not None:
+        require_fence(virtual_service, fence)
+        operations = [{"op": "test", "path": FENCE_PATH, "value": fence}]
+    else:  # somebody took the fence off; what we added beside it is still ours to take back
+        operations = [{"op": "test", "path": "/metadata/resourceVersion", "value": metadata.get("resourceVersion")}]
+    for key, was in mine["http"].items():
+        index = _find_again(virtual_service, int(key), was, pair)
+        if index is not None:
+            routes = virtual_service["spec"]["http"][index]["route"]
+            operations += _restore_route(index, routes, was["route"], pair)
+    if held is not None:
+        operations += _restore_annotations(virtual_service, bool(mine["had_annotations"]))
+    return operations
 
 
 def _prepare_route(index: int, routes: Sequence[Json], pair: Pair, label: str) -> list[Operation]:

@@ -6,28 +6,32 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gitlab_mesh.core.judge.judge import Judge
 from gitlab_mesh.core.record import Record
 from gitlab_mesh.core.report.model import Outcome, Report
-from gitlab_mesh.core.rollout import End, RolloutState
+from gitlab_mesh.core.rollout import End, RolloutState, worst_seconds
 from gitlab_mesh.driver.actions import Actions
 from gitlab_mesh.driver.executor import Executor
+from gitlab_mesh.driver.judging import build_judge
 from gitlab_mesh.driver.ledger import Ledger
+from gitlab_mesh.driver.meeting import Way, await_end, meet
 from gitlab_mesh.driver.narrator import Narrator
 from gitlab_mesh.driver.outcome import error_for, next_step_for
 from gitlab_mesh.driver.preflight import preflight
+from gitlab_mesh.driver.recovery import Found, roll_back
 from gitlab_mesh.driver.rehearsal import rehearse
 from gitlab_mesh.driver.release import Release, plan_release
+from gitlab_mesh.driver.resuming import already_done, resume, waiting_result
 from gitlab_mesh.driver.timeline import Timeline
 from gitlab_mesh.driver.watch import Watch
 from gitlab_mesh.driver.workloads import read_workload
+from gitlab_mesh.errors import UsageError
 from gitlab_mesh.job import Job, JobOption, JobResult, ServicePorts
 
 __all__ = ["JOB"]
 
 
 def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
-    """Release ``--image`` or ``--manifest`` as a canary.
+    """Release ``--image`` or ``--manifest`` as a canary, or go on with the release that a lost job began.
 
     Raises:
         GitlabMeshError: Before anything was touched.
@@ -35,25 +39,57 @@ def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
     service = ports.service
     stable = read_workload(ports.cluster, service.namespace, service.stable_workload)
     release = plan_release(
-        service, stable, image=options.get("image"), manifest=options.get("manifest"), again=bool(options.get("again"))
+        service,
+        stable,
+        image=options.get("image"),
+        manifest=options.get("manifest"),
+        again=bool(options.get("again")),
+        hotfix=str(options.get("hotfix") or ""),
     )
     if options.get("dry_run"):
         route, warnings = preflight(ports, release)
         return JobResult(rehearse(ports, release, route, warnings))
-    return _roll_out(ports, release)
+    result = _meet_open(ports, release, continues=bool(options.get("continue")))
+    if result is not None:
+        return result
+    done = already_done(ports, release)
+    return done if done is not None else _begin(ports, release)
 
 
-def _roll_out(ports: ServicePorts, release: Release) -> JobResult:
+def _meet_open(ports: ServicePorts, release: Release, *, continues: bool) -> JobResult | None:
+    """Do what is to be done about an open rollout; None: there is none any more, a new one may begin."""
+    record, version = ports.store.read()
+    if record is None or record.finished:
+        if continues:
+            raise UsageError("there is no rollout to continue", hint="without --continue a new one begins")
+        return None
+    found: Found | None = Found(record, version)
+    rollout = ports.service.rollout
+    meeting = meet(record, ports.driver, release=release.hash, on_newer=rollout.on_newer, continues=continues)
+    ports.console.line(meeting.why)
+    if meeting.way is Way.LEAVE:
+        return waiting_result(ports, record)
+    if meeting.way is Way.RESUME:
+        return _conclude(ports, *resume(ports, release, Found(record, version), continues=continues))
+    if meeting.way is Way.WAIT:
+        left = ports.remaining_seconds
+        patience = rollout.deadline if left is None else left - worst_seconds(release.plan)
+        found = await_end(ports, record, seconds=patience)
+    if found is None:
+        return None
+    ended = roll_back(ports, found, End(Outcome.ROLLED_BACK, meeting.why), job="canary")
+    mine = found.record.ending == Outcome.PROMOTED and found.record.release == release.hash
+    return ended if ended.error is not None or mine else None
+
+
+def _begin(ports: ServicePorts, release: Release) -> JobResult:
     clock, service = ports.clock, ports.service
     started = clock.monotonic()
-    timeline = Timeline()
     before, version = ports.store.read()
     rollout = f"{service.name}-{clock.now():%Y%m%d%H%M%S}-{ports.driver.job or 'local'}"
-    record = _new_record(ports, release, before, rollout)
-    ledger = Ledger(ports, record, version)
-    judge = Judge(service.judge, look_seconds=service.rollout.look_interval, user_metrics=service.metrics.queries)
-    watch = Watch(ports, timeline, started, judge=judge)
-    narrator = Narrator(ports, "canary", release.image, timeline, started, rollout)
+    ledger = Ledger(ports, _new_record(ports, release, before, rollout), version)
+    watch = Watch(ports, Timeline(), started, judge=build_judge(service, release.hotfix))
+    narrator = Narrator(ports, "canary", release.image, watch.timeline, started, rollout)
     executor = Executor(Actions(ports, ledger, watch, release), ports.signal, narrator.after)
     state = RolloutState(release.plan, started=started, since=started)
     narrator.section(state)
@@ -96,7 +132,8 @@ def _conclude(ports: ServicePorts, narrator: Narrator, executor: Executor, state
         next_step=next_step_for(end, ports.service.name, narrator.what),
     )
     narrator.conclude(report)
-    return JobResult(report, error)
+    samples = "".join(executor.actions.watch.samples)
+    return JobResult(report, error, files={"samples.jsonl": samples} if samples else {})
 
 
 JOB = Job(
@@ -110,5 +147,11 @@ JOB = Job(
         JobOption("manifest", "File with the whole Deployment to release instead of an image.", kind="deployment"),
         JobOption("dry-run", "Print the exact patches and the plan in time; write nothing.", kind="flag"),
         JobOption("again", "Release it although a verdict rejected it before.", kind="flag"),
+        JobOption("continue", "Go on with a rollout that is paused or held.", kind="flag"),
+        JobOption(
+            "hotfix",
+            "Why this release must out although stable is broken or a freeze holds: nothing is compared with stable, "
+            "absolute limits and readiness still hold.",
+        ),
     ),
 )

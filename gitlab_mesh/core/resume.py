@@ -1,0 +1,74 @@
+"""Where a retried job goes on: the machine's state from the record and the live route. Pure.
+
+It never starts above what was proven: the recorded step counts only if its weight is really in the route. A weight
+that was announced and never written (or was reset by somebody) is reached again through the gates.
+"""
+
+from __future__ import annotations
+
+from gitlab_mesh.core.record import Record, SideIdentity
+from gitlab_mesh.core.rollout import Done, Phase, Plan, RolloutState
+
+__all__ = ["BEFORE_TRAFFIC", "identity_problem", "resumed_state"]
+
+BEFORE_TRAFFIC = (Phase.LOCK, Phase.DEPLOY, Phase.SMOKE)
+"""Phases that are simply done again: each of their actions may be repeated."""
+
+
+def resumed_state(
+    plan: Plan, record: Record, *, share: float, patched: bool, replicas: int, now: float
+) -> RolloutState | str:
+    """Return the state to go on with, or why that is not possible.
+
+    Args:
+        plan: Of this job; its release is the recorded one.
+        record: As found.
+        share: Canary's share in the live route.
+        patched: Whether stable has the release's template already.
+        replicas: Of the canary, as wanted now.
+        now: Monotonic time.
+    """
+    if record.phase in BEFORE_TRAFFIC:
+        if share > 0:
+            return f"the canary has {share:.2%} although the rollout was in phase {record.phase}"
+        return RolloutState(plan, Phase.DEPLOY, started=now, since=now, done=Done(locked=True))
+    if record.steps != tuple(step.share for step in plan.steps):
+        return "the steps in mesh.yaml changed since the rollout began"
+    done = Done(locked=True, prepared=True, deployed=True, ready=True, smoked=True)
+    state = RolloutState(
+        plan,
+        Phase.STEP,
+        started=now,
+        since=now,
+        written=share,
+        replicas=replicas,
+        reasserted=record.reasserted,
+        continued=record.continued,
+        exposed=share > 0 or record.weight > 0,
+        done=done,
+    )
+    if patched:
+        if share != 1.0:
+            return f"stable is half replaced, but the canary has {share:.2%} of the requests instead of all"
+        return state.with_(phase=Phase.PROMOTE, done=Done(True, True, True, True, True, stable_patched=True))
+    if record.phase == Phase.PROMOTE and share == 1.0:
+        return state.with_(phase=Phase.PROMOTE)
+    proven = [index for index, step in enumerate(plan.steps[: record.step + 1]) if step.share <= share]
+    return state.with_(step=proven[-1] if proven else 0)
+
+
+def identity_problem(side: str, recorded: SideIdentity | None, live: SideIdentity | None) -> str:
+    """Say in one sentence why this is not the side that was judged; "" if it is.
+
+    Digests are compared where both are known: a tag may have been pushed again.
+    """
+    if recorded is None:
+        return ""
+    if live is None:
+        return f"{side} ({recorded.workload}) is gone"
+    if recorded.template_hash and live.template_hash != recorded.template_hash:
+        return f"the pod template of {side} ({live.workload}) changed while nobody drove: {live.image}"
+    foreign = set(live.digests) - set(recorded.digests)
+    if recorded.digests and foreign:
+        return f"{side} ({live.workload}) runs {', '.join(sorted(foreign))}, not the image that was judged"
+    return ""
