@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from gitlab_mesh.core.report.annotations import render_annotations
+from gitlab_mesh.core.report.changes import render_change_counts
 from gitlab_mesh.core.report.document import parse_report_json, render_json
 from gitlab_mesh.core.report.history import carry_history
 from gitlab_mesh.core.report.junit import render_junit
+from gitlab_mesh.core.report.metrics_text import render_metrics
 from gitlab_mesh.core.report.note import render_note
 from gitlab_mesh.core.report.page import render_html
 from gitlab_mesh.core.report.summary import render_summary_table
@@ -13,10 +16,13 @@ from gitlab_mesh.core.report.variables import render_dotenv
 __all__ = [
     "carry_history",
     "parse_report_json",
+    "render_annotations",
+    "render_change_counts",
     "render_dotenv",
     "render_html",
     "render_json",
     "render_junit",
+    "render_metrics",
     "render_note",
     "render_summary_table",
 ]
