@@ -90,6 +90,10 @@ class ServicePorts(Protocol):
     @property
     def deployments(self) -> Deployments: ...
     @property
+    def report_url(self) -> str:
+        """Where the report page will be once the job's artifacts are uploaded; empty where nobody knows."""
+
+    @property
     def commands(self) -> Commands: ...
     @property
     def files(self) -> Files: ...

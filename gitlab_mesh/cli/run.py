@@ -20,10 +20,13 @@ from gitlab_mesh.config.load import load_config
 from gitlab_mesh.config.model import MeshConfig, ServiceConfig
 from gitlab_mesh.core.report.model import Outcome, Report
 from gitlab_mesh.core.report.renderers import (
+    carry_history,
+    render_annotations,
     render_dotenv,
     render_html,
     render_json,
     render_junit,
+    render_metrics,
     render_note,
     render_summary_table,
 )
@@ -57,6 +60,7 @@ def run_job(job: Job, values: Mapping[str, Any], *, overrides: Mapping[str, str]
             ci=ci,
             environ=environ,
             kube_context=values.get("kube_context"),
+            output=values.get("output") or "mesh-out",
         )
         result = _run(job, wiring, options)
     except GitlabMeshError as error:
@@ -132,7 +136,9 @@ def _run(job: Job, wiring: Wiring, options: Mapping[str, Any]) -> JobResult:
             dotenv={"MESH_SERVICE": service.name, "MESH_OUTCOME": "refused" if refused else "failed"},
         )
         if job.note:
-            problem = wiring.notes.post(service.name or job.name, render_note(report))
+            problem = wiring.notes.post(
+                service.name or job.name, lambda former: render_note(report, carry_history(former, report))
+            )
             if problem:
                 wiring.console.line(problem, tone="warn")
         return JobResult(report, error)
@@ -151,6 +157,8 @@ def _write_artifacts(artifacts: DirectoryArtifacts, result: JobResult, console: 
         "report.html": render_html,
         "junit.xml": render_junit,
         "mesh.env": render_dotenv,
+        "metrics.txt": render_metrics,
+        "annotations.json": render_annotations,
         "note.md": render_note,
     }
     texts = {**{name: render(result.report) for name, render in renderers.items()}, **result.files}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import PurePosixPath
 
 from gitlab_mesh.adapters.ci_env import CIContext, driver_from
 from gitlab_mesh.adapters.clock import Interrupts, SystemClock
@@ -37,6 +38,7 @@ class Wiring:
         ci: What GitLab CI says.
         environ: The process' environment.
         kube_context: Context of the kubeconfig, or None.
+        output: Directory of the reports, as given.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Wiring:
         ci: CIContext,
         environ: Mapping[str, str],
         kube_context: str | None,
+        output: str = "mesh-out",
     ) -> None:
         self.service = service
         self.environment = environment
@@ -58,6 +61,7 @@ class Wiring:
         self._ci = ci
         self._environ = environ
         self._kube_context = kube_context
+        self._output = output
 
     def for_service(self, service: ServiceConfig) -> Wiring:
         """Return the wiring of another service, or of this one with other settings; the connections are shared."""
@@ -69,6 +73,7 @@ class Wiring:
             ci=self._ci,
             environ=self._environ,
             kube_context=self._kube_context,
+            output=self._output,
         )
         other.__dict__["_connection"] = self._connection  # fills the cached property
         other.__dict__["_feedback"] = self._feedback
@@ -78,6 +83,14 @@ class Wiring:
     def driver(self) -> Driver:
         """Who drives: this CI job."""
         return driver_from(self._ci)
+
+    @property
+    def report_url(self) -> str:
+        """Where GitLab shows the report page once the artifacts are uploaded."""
+        path = PurePosixPath(self._output)
+        if not self._ci.job_url or path.is_absolute() or ".." in path.parts:
+            return ""
+        return f"{self._ci.job_url}/artifacts/file/{path}/report.html"
 
     @property
     def remaining_seconds(self) -> float | None:

@@ -167,6 +167,8 @@ class Narrator:
             facts["served by the canary"] = f"{format_count(canary[0])} requests, {format_count(canary[1])} failed"
         sections: list[Section] = list(self.timeline.sections(self.elapsed))
         links = [Link(label, url) for label, url in service.links.items()]
+        if end is not None and self.ports.report_url:
+            links.insert(0, Link("Report", self.ports.report_url))
         if self.ports.driver.url:
             links.insert(0, Link("Job log", self.ports.driver.url))
         if links:

@@ -130,6 +130,7 @@ class ModelPorts:
         self.commands = RecordingCommands()
         self.signal = ScriptedSignal(self.clock)
         self.remaining_seconds: float | None = None
+        self.report_url = f"{driver.url}/artifacts/file/mesh-out/report.html"
 
     def for_service(self, service: ServiceConfig) -> ModelPorts:
         """Return ports of another service, or of other settings, on the same world."""
