@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, isfinite
 
-from gitlab_mesh.core.judge.betting import Arms
-from gitlab_mesh.core.judge.latency import Bound, plan_bounds
+from gitlab_mesh.core.judge.betting import Arms, Tolerance
+from gitlab_mesh.core.judge.latency import Bound, bound_at, plan_bounds
 from gitlab_mesh.core.judge.model import Look
 from gitlab_mesh.core.judge.settings import JudgeSettings
 from gitlab_mesh.core.metrics.counts import Counts, Histogram
@@ -109,7 +109,13 @@ class Baseline:
         """Choose the latency bounds; None while too little is known."""
         if self.histogram is None or sum(self.histogram.counts) < _ENOUGH:
             return None
-        return plan_bounds(self.histogram, tolerance=settings.latency_tolerance, margin=settings.latency_margin)
+        bounds = plan_bounds(self.histogram, tolerance=settings.latency_tolerance, margin=settings.latency_margin)
+        if settings.slow_seconds:
+            tolerated = Tolerance(settings.error_tolerance_ratio, settings.error_tolerance)
+            margin = Tolerance(settings.error_margin_ratio, settings.error_margin)
+            slow = bound_at(self.histogram, settings.slow_seconds, tolerated, margin)
+            bounds += (slow,) if slow is not None else ()
+        return bounds
 
 
 def check_counts(look: Look, before: float | None) -> str:

@@ -29,7 +29,6 @@ dependence. Errors get half: they are what users feel most, and each costs a bad
 _CALM = 10.0
 _SUSPICIOUS = 3.0
 _UNCONFIRMED_GUARDS = 4.0
-_LATENCY_SLACK, _LATENCY_MARGIN_SLACK = 0.001, 0.005
 _SETTLE_LOOKS = 2
 
 
@@ -53,7 +52,13 @@ class Judge:
         whole = sum(_SHARES[name] for name in present)
         self._shares = {name: _SHARES[name] / whole for name in sorted(present)}
         self._lag = max(1, round(2 * settings.guard_seconds / look_seconds))
-        self.errors = self._track("errors", settings.error_tolerance_ratio, settings.error_tolerance)
+        self.errors = Track(
+            "errors",
+            Tolerance(settings.error_tolerance_ratio, settings.error_tolerance),
+            Tolerance(settings.error_margin_ratio, settings.error_margin),
+            promote_level=settings.false_promotion,
+            lag_looks=self._lag,
+        )
         self.harm = Excess(settings.error_tolerance_ratio)
         self.latency: tuple[tuple[Bound, Track], ...] | None = None
         self.baseline = Baseline()
@@ -82,17 +87,6 @@ class Judge:
         self.peak = 1.0
         self.peak_time = 0.0
         self._standing: Standing | None = None
-
-    def _track(self, name: str, ratio: float, slack: float) -> Track:
-        settings = self.settings
-        margin = Tolerance(settings.error_margin_ratio, settings.error_margin)
-        return Track(
-            name,
-            Tolerance(ratio, slack),
-            margin,
-            promote_level=settings.false_promotion,
-            lag_looks=self._lag,
-        )
 
     def look(self, look: Look) -> Judgement:
         """Take one look and say what is known.
@@ -215,8 +209,8 @@ class Judge:
         for bound in bounds:
             track = Track(
                 f"latency {bound.seconds:g} s",
-                Tolerance(bound.tolerated, _LATENCY_SLACK, bound.base),
-                Tolerance(bound.margin, _LATENCY_MARGIN_SLACK, bound.base),
+                Tolerance(bound.tolerated, bound.slack, bound.base),
+                Tolerance(bound.margin, bound.margin_slack, bound.base),
                 promote_level=settings.false_promotion,
                 lag_looks=self._lag,
             )

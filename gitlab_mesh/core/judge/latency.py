@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from math import inf, log, log1p
 from statistics import NormalDist
 
+from gitlab_mesh.core.judge.betting import Tolerance
 from gitlab_mesh.core.metrics.counts import Histogram
 
-__all__ = ["Bound", "plan_bounds", "slower_than"]
+__all__ = ["Bound", "bound_at", "plan_bounds", "slower_than"]
 
 _NORMAL = NormalDist()
+_SLACK, _MARGIN_SLACK = 0.001, 0.005
 _RARE, _COMMON, _TAIL = 0.001, 0.5, 0.12
 
 
@@ -28,6 +30,8 @@ class Bound:
         base: Stable's share of slower requests when the bound was chosen.
         tolerated: This multiple of stable's share is tolerated (rollback).
         margin: This multiple may be promoted.
+        slack: Absolute part of ``tolerated``.
+        margin_slack: Absolute part of ``margin``.
         required: Whether promotion needs it: the tail, where users feel it and evidence is cheap.
     """
 
@@ -35,6 +39,8 @@ class Bound:
     base: float
     tolerated: float
     margin: float
+    slack: float
+    margin_slack: float
     required: bool
 
 
@@ -77,10 +83,27 @@ def plan_bounds(stable: Histogram, *, tolerance: float, margin: float, most: int
             base=shares[i],
             tolerated=_multiple(bounds, depths, i, tolerance),
             margin=_multiple(bounds, depths, i, margin),
+            slack=_SLACK,
+            margin_slack=_MARGIN_SLACK,
             required=shares[i] <= _TAIL,
         )
         for i in chosen
     )
+
+
+def bound_at(stable: Histogram, seconds: float, tolerated: Tolerance, margin: Tolerance) -> Bound | None:
+    """Build the bound at which a slow request counts like an error; None without a finite bucket bound there.
+
+    Args:
+        stable: Stable's requests so far; only its layout matters.
+        seconds: Slower is bad; rounded up to a bucket bound.
+        tolerated: As for errors.
+        margin: As for errors.
+    """
+    above = [bound for bound in stable.upper_bounds if seconds <= bound < inf]
+    if not above:
+        return None
+    return Bound(above[0], 0.0, tolerated.ratio, margin.ratio, tolerated.slack, margin.slack, required=True)
 
 
 def _multiple(bounds: list[float], depths: list[float], i: int, slower: float) -> float:

@@ -69,7 +69,7 @@ class JudgeSettings:
     slow_seconds: float | None = setting(
         None,
         key="slow",
-        help="A request slower than this is bad whatever stable does.",
+        help="A request slower than this counts like an error (rounded up to a bucket bound of the histogram).",
         unit="duration",
         minimum=0,
     )

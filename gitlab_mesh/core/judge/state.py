@@ -10,6 +10,7 @@ import base64
 import binascii
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 from gitlab_mesh.core.judge.latency import Bound
@@ -66,10 +67,7 @@ def dump_judge(judge: Judge) -> dict[str, Any]:
     if judge.slo is not None:
         state["slo"] = _pack_lists([limit.dump() for limit in judge.slo])
     if judge.latency is not None:
-        state["bounds"] = [
-            _pack([bound.seconds, bound.base, bound.tolerated, bound.margin, float(bound.required)])
-            for bound, _ in judge.latency
-        ]
+        state["bounds"] = [_pack([float(value) for value in astuple(bound)]) for bound, _ in judge.latency]
         state["latency"] = [_pack_lists(track.dump()) for _, track in judge.latency]
     return state
 
@@ -120,6 +118,6 @@ def _fill(judge: Judge, state: Mapping[str, Any]) -> None:
         track.load(numbers)
     if "bounds" in state:
         chosen = [_unpack(text) for text in state["bounds"]]
-        judge.compare_bounds([Bound(a, b, c, d, bool(required)) for a, b, c, d, required in chosen])
+        judge.compare_bounds([Bound(a, b, c, d, e, f, bool(g)) for a, b, c, d, e, f, g in chosen])
         for (_, latency), texts in zip(judge.latency or (), state["latency"], strict=True):
             latency.load([_unpack(text) for text in texts])
