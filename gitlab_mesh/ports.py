@@ -153,8 +153,11 @@ class TrafficRouter(Protocol):
     def plan_take_over(self, state: RouteState, fence: str) -> RouteChange:
         """Rewrite the fence: from then on every patch of the driver before fails."""
 
-    def plan_restore(self, state: RouteState, originals: Mapping[str, Any], fence: str) -> RouteChange:
-        """Take back exactly what ``plan_prepare`` added; spec, labels, annotations are then as before."""
+    def plan_restore(self, state: RouteState | None, originals: Mapping[str, Any], fence: str) -> RouteChange:
+        """Take back exactly what ``plan_prepare`` added; spec, labels, annotations are then as before.
+
+        ``state`` is None where the route itself is gone: then what was added beside it is taken back.
+        """
 
     def apply(self, change: RouteChange, *, dry_run: bool = False) -> RouteState:
         """Write it, read it back. Raises ConflictError if a precondition failed."""

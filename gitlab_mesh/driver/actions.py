@@ -215,7 +215,7 @@ class Actions:
         waiting = action.verb is Verb.AWAIT_GONE and not evidence.canary_gone
         side = evidence.stable if action.verb is Verb.AWAIT_STABLE else evidence.canary
         if action.verb is not Verb.AWAIT_GONE:
-            waiting = side is None or side.ready < side.desired
+            waiting = side is None or side.ready < max(1, side.desired)  # scaled to 0 by somebody: still wait
         if waiting:
             self.ledger.wait(min(POLL_SECONDS, self.ports.service.rollout.look_interval))
         return evidence

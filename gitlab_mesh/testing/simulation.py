@@ -344,6 +344,7 @@ class Simulation:
                 self.oracles.excused.append((Side.CANARY, now, math.inf))
             case "delete-stable":
                 user.delete("Deployment", "shop", "shop")
+                self.oracles.metric_troubles.append((now, math.inf))  # one side alone is no comparison
                 shadow.objects["Deployment", "shop"] = None
                 self.oracles.excused.append((Side.STABLE, now, math.inf))
             case "delete-record":
@@ -395,7 +396,11 @@ class Simulation:
         if schedule.ending_faults:
             self._calm_down()
             self.stage.pass_to(self.stage.now + 20.0)
-        last = self._end("rollback" if schedule.ending == "after-script" else schedule.ending, ())
+        job = "rollback" if schedule.ending == "after-script" else schedule.ending
+        last = self._end(job, ())
+        if last.exit_code == 23 and self.stage.now - self.model.traffic.last_canary < schedule.lag + 1.0:
+            self.stage.pass_to(self.stage.now + schedule.lag)  # proxies lagged: it was kept, and a person comes back
+            last = self._end(job, ())
         self.stage.pass_to(self.stage.now + 10.0)
         self._look_around()
         end = check_end(self.oracles, self.model, last)
@@ -415,7 +420,9 @@ class Simulation:
         now = self.stage.now
         self.gitlab_down, self._gitops_until = False, -math.inf
         self.metrics.mend()
-        self.oracles.metric_troubles = [(start, min(end, now + 2.0)) for start, end in self.oracles.metric_troubles]
+        self.oracles.metric_troubles = [
+            (start, end if end == math.inf else min(end, now + 2.0)) for start, end in self.oracles.metric_troubles
+        ]
         self.oracles.excused = [
             (side, start, end if end == math.inf else min(end, now)) for side, start, end in self.oracles.excused
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from gitlab_mesh.adapters.kubernetes.lock import LeaseLock
@@ -36,6 +36,7 @@ class DriverRun:
         fence: The fence that it wrote last.
         superseded: Name of the driver that took over from it.
         last_weight: What it wrote last.
+        waits: Calls to GitLab that it waited for while its canary had a weight.
         word: The judge's last word, and the last one before it wrote all of the traffic to the canary.
     """
 
@@ -56,6 +57,7 @@ class DriverRun:
     paused_at_renewal: float = 0.0
     read_before: float | None = None
     read_now: float | None = None
+    waits: list[tuple[float, str]] = field(default_factory=list)
     exit_code: int | None = None
     killed: bool = False
 
@@ -74,6 +76,11 @@ class DriverRun:
         if share == 1.0 and (self.last_weight or 0.0) < 1.0:
             self.promotion_word = self.word
         self.last_weight, self.weight_since = share, now
+
+    def carry_on(self, before: DriverRun, now: float) -> None:
+        """It took a rollout over: what the judge said before the promotion still stands, the rest must be said anew."""
+        self.last_weight, self.weight_since = before.last_weight, now
+        self.promotion_word = before.promotion_word
 
     def stale_since(self, time: float) -> bool:
         """Whether it was shown an old object since then."""

@@ -55,6 +55,11 @@ def fence_of(route: Mapping[str, Any] | None) -> str | None:
     return fence
 
 
+def same_rollout(one: str | None, other: str | None) -> bool:
+    """Whether two fences are of the same rollout."""
+    return one is not None and other is not None and one.rpartition("/")[0] == other.rpartition("/")[0]
+
+
 def user_view(body: Mapping[str, Any] | None) -> Any:
     """What of an object is its owner's: spec, labels, annotations."""
     if body is None:
@@ -121,6 +126,7 @@ class Oracles:
     ready_stables: int = 0
     now: float = 0.0
     lease_holder: str = ""
+    record_destroyed: bool = False
     promoted_images: set[str] = field(default_factory=set)
     first_image: str = ""
 
@@ -142,6 +148,8 @@ class Oracles:
             self._wrote_deployment(name, before, after, driver)
         elif kind == "Lease":
             self._wrote_lease(before, after, driver)
+        elif kind == "ConfigMap" and driver is None and after is None:
+            self.record_destroyed = True
         elif kind == "ConfigMap" and driver is not None and name == RECORD:
             self._wrote_record(before, after, driver)
 
@@ -170,6 +178,8 @@ class Oracles:
         if fence is not None and fence != held:
             if self.fenced is not None and self.fenced is not driver and held is not None:
                 self.fenced.superseded = self.fenced.superseded or driver.name
+            if self.fenced is not None and self.fenced is not driver and same_rollout(self.fenced.fence, fence):
+                driver.carry_on(self.fenced, self.now)
             self.fenced, driver.fence = driver, fence
         if fence is not None and fence != driver.fence:
             self.violate("S4", f"{driver.name} wrote under the fence {fence}, which is not its own")
@@ -207,9 +217,10 @@ class Oracles:
         return max(free, self.now - at) >= self.look_seconds - 1e-6
 
     def _wrote_deployment(self, name: str, before: Object | None, after: Object | None, driver: DriverRun) -> None:
-        if driver.superseded:
-            what = "deleted" if after is None else "wrote"
-            self.violate("S4", f"{driver.name} {what} Deployment {name} after {driver.superseded} had taken over")
+        # A creation cannot be conditional: what a superseded driver makes must be gone at the end (S2). But stable
+        # must never see its template.
+        if driver.superseded and name == "shop" and _image(before or {}) != _image(after or {}):
+            self.violate("S4", f"{driver.name} wrote Deployment {name} after {driver.superseded} had taken over")
         if name == "shop":
             self._check_stable_write(before, after, driver)
             return
@@ -250,8 +261,10 @@ class Oracles:
             self.violate("S3", f"{driver.name} ends the canary although requests still come and can be seen")
 
     def _wrote_lease(self, before: Object | None, after: Object | None, driver: DriverRun | None) -> None:
+        if driver is None:
+            return  # whoever deletes or edits a lease from outside takes nothing over
         self.lease_holder = str(((after or {}).get("spec") or {}).get("holderIdentity") or "")
-        if driver is not None and self.lease_holder == driver.holder:
+        if self.lease_holder == driver.holder:
             driver.renewed, driver.paused_at_renewal = self.now, driver.paused
 
     def _wrote_record(self, before: Object | None, after: Object | None, driver: DriverRun) -> None:
@@ -299,7 +312,7 @@ class Oracles:
     def told_gitlab(self, driver: DriverRun, what: str) -> None:
         """A call to GitLab was made by the driver itself, not beside it."""
         if self.zero_since is None and self.fenced is driver:
-            self.violate("S10", f"{driver.name} waits for GitLab ({what}) while its canary has a weight")
+            driver.waits.append((self.now, what))
 
 
 def record_of(config_map: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -317,4 +330,5 @@ def is_ours(deployment: Mapping[str, Any]) -> bool:
 
 
 def _image(deployment: Mapping[str, Any]) -> str:
-    return str(deployment["spec"]["template"]["spec"]["containers"][0].get("image", ""))
+    containers = deployment.get("spec", {}).get("template", {}).get("spec", {}).get("containers") or [{}]
+    return str(containers[0].get("image", ""))

@@ -148,21 +148,23 @@ def _restore_route(index: int, routes: Sequence[Json], was: Sequence[Json], pair
     stable_at, canary_at = positions(routes, pair)
     was_stable, was_canary = positions(was, pair)
     operations: list[Operation] = [{"op": "test", "path": base, "value": routes}]
-    for key, path in (("weight", f"{base}/{stable_at}/weight"),):
-        if key in was[was_stable]:
-            operations.append({"op": "add", "path": path, "value": was[was_stable][key]})
-        elif key in routes[stable_at]:
-            operations.append({"op": "remove", "path": path})
+    operations += _restore_weight(f"{base}/{stable_at}", routes[stable_at], was[was_stable])
     if "subset" not in was[was_stable]["destination"] and "subset" in routes[stable_at]["destination"]:
         operations.append({"op": "remove", "path": f"{base}/{stable_at}/destination/subset"})
     if canary_at is not None:
         if was_canary is None:
             operations.append({"op": "remove", "path": f"{base}/{canary_at}"})
-        elif "weight" in was[was_canary]:
-            operations.append({"op": "add", "path": f"{base}/{canary_at}/weight", "value": was[was_canary]["weight"]})
-        elif "weight" in routes[canary_at]:
-            operations.append({"op": "remove", "path": f"{base}/{canary_at}/weight"})
-    return operations
+        else:
+            operations += _restore_weight(f"{base}/{canary_at}", routes[canary_at], was[was_canary])
+    return operations if len(operations) > 1 else []
+
+
+def _restore_weight(path: str, route: Json, was: Json) -> list[Operation]:
+    if route.get("weight") == was.get("weight"):
+        return []
+    if "weight" in was:
+        return [{"op": "add", "path": f"{path}/weight", "value": was["weight"]}]
+    return [{"op": "remove", "path": f"{path}/weight"}]
 
 
 def _restore_annotations(virtual_service: Json, had_annotations: bool) -> list[Operation]:
