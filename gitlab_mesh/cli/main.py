@@ -16,6 +16,7 @@ _COMMANDS = {
     "job": ("gitlab_mesh.cli.job:job", "Run a job: canary, rollback, status, …"),
     "demo": ("gitlab_mesh.cli.demo:demo", "Run the main job against real traffic on this machine."),
     "sandbox": ("gitlab_mesh.cli.sandbox:sandbox", "A mesh, a cluster API and a GitLab on this machine."),
+    "load": ("gitlab_mesh.cli.load:load", "Join and compare what load-check measured."),
     "config": ("gitlab_mesh.cli.config:config", "Show the settings with their origins; print the schema."),
     "template": ("gitlab_mesh.cli.template:template", "Write the CI templates, or check that they are current."),
     "judge": ("gitlab_mesh.cli.judge:judge", "Plan what can be detected; replay a recorded run."),

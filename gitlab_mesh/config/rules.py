@@ -10,6 +10,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.config.scalars import render_number
 from gitlab_mesh.core.freeze import parse_day, parse_time_of_day
+from gitlab_mesh.core.load.checks import parse_status
+from gitlab_mesh.core.load.thresholds import CANARY, find_threshold_fault
+from gitlab_mesh.errors import UsageError
 
 __all__ = ["check_service"]
 
@@ -86,11 +89,40 @@ def _check_freeze(service: ServiceConfig) -> Iterator[tuple[str, str]]:
             yield f"freeze[{index}].timezone", f'"{window.timezone}" is no time zone such as Europe/Berlin'
 
 
+def _check_load(service: ServiceConfig) -> Iterator[tuple[str, str]]:
+    load = service.load
+    names = {request.name for request in load.requests}
+    if len(names) < len(load.requests):
+        yield "load.requests", "has the same name twice; each request needs its own"
+    for scope, texts, path in (
+        ("", load.thresholds, "load.thresholds"),
+        (CANARY, load.mesh.thresholds, "load.mesh.thresholds"),
+        *((one.name, one.thresholds, f"load.requests[{index}].thresholds") for index, one in enumerate(load.requests)),
+    ):
+        for index, text in enumerate(texts):
+            problem = find_threshold_fault(text, scope, names)
+            if problem:
+                yield f"{path}[{index}]", problem
+    for path, checks in (
+        ("load.checks", load.checks),
+        *((f"load.requests[{index}].checks", one.checks) for index, one in enumerate(load.requests)),
+    ):
+        for text in checks.status:
+            try:
+                parse_status(text)
+            except UsageError as error:
+                yield f"{path}.status", f"{error.what}; {error.hint}"
+    for index, request in enumerate(load.requests):
+        if request.body and request.body_file:
+            yield f"load.requests[{index}]", "has both body and body_file; keep one of them"
+
+
 _RULES: tuple[tuple[Callable[[ServiceConfig], Iterator[tuple[str, str]]], tuple[str, ...]], ...] = (
     (_check_steps, ("rollout", "judge")),
     (_check_sides, ("subsets", "workload")),
     (_check_metrics, ("metrics",)),
     (_check_smoke, ("smoke",)),
+    (_check_load, ("load",)),
     (_check_freeze, ("freeze",)),
 )
 """Each rule with the sections that it reads."""

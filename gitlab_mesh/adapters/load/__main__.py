@@ -11,7 +11,9 @@ import asyncio
 import json
 import signal
 import sys
+from collections.abc import Callable
 
+from gitlab_mesh.adapters.load.arrival import run_stamped
 from gitlab_mesh.adapters.load.engine import LoadEngine
 from gitlab_mesh.core.load.plan import LoadPlan
 from gitlab_mesh.core.load.result import LoadResult
@@ -46,8 +48,9 @@ def _say(event: str, result: LoadResult) -> None:
     sys.stdout.flush()
 
 
-async def _run(plan: LoadPlan, interval: float) -> LoadResult:
-    engine = LoadEngine(plan, (lambda result: _say("progress", result)) if interval else None, interval or 1.0)
+async def _run(plan: LoadPlan, interval: float, arrived: Callable[[], float]) -> LoadResult:
+    report = (lambda result: _say("progress", result)) if interval else None
+    engine = LoadEngine(plan, report, interval or 1.0, arrived=arrived)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, engine.stop)
     return await engine.run()
@@ -72,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
             allowed_hosts=tuple(options.allowed_host),
             seed=options.seed,
         )
-        _say("final", asyncio.run(_run(plan, options.interval)))
+        _say("final", run_stamped(lambda arrived: _run(plan, options.interval, arrived)))
     except GitlabMeshError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

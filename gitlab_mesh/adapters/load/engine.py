@@ -13,6 +13,7 @@ from bisect import bisect
 from collections.abc import Callable
 from itertools import accumulate, cycle
 
+from gitlab_mesh.adapters.load.arrival import run_stamped
 from gitlab_mesh.adapters.load.pool import ConnectionPool
 from gitlab_mesh.adapters.load.protocol import Connection, Due, Events
 from gitlab_mesh.core.load.plan import LoadPlan
@@ -34,7 +35,7 @@ _STOP_SECONDS = 1.0
 
 def run_load(plan: LoadPlan) -> LoadResult:
     """Run a plan to its end and return what was measured."""
-    return asyncio.run(LoadEngine(plan).run())
+    return run_stamped(lambda arrived: LoadEngine(plan, arrived=arrived).run())
 
 
 class BuiltinLoad:
@@ -44,7 +45,7 @@ class BuiltinLoad:
         self, plan: LoadPlan, *, progress: Callable[[LoadResult], None], interrupted: Callable[[], int]
     ) -> LoadResult:
         """Run a plan; ``progress`` is called every second, a signal ends the sending."""
-        return asyncio.run(LoadEngine(plan, progress, interrupted=interrupted).run())
+        return run_stamped(lambda arrived: LoadEngine(plan, progress, interrupted=interrupted, arrived=arrived).run())
 
 
 class LoadEngine:
@@ -55,6 +56,7 @@ class LoadEngine:
         on_progress: Called about every ``progress_seconds`` with the result so far.
         progress_seconds: See above.
         interrupted: Not 0: somebody wants us to end.
+        arrived: Tells when the answer that is being read had arrived; the clock of the event loop.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class LoadEngine:
         progress_seconds: float = 1.0,
         *,
         interrupted: Callable[[], int] = lambda: 0,
+        arrived: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan = plan
         self._profile = plan.profile
         self._on_progress = on_progress
         self._progress_seconds = progress_seconds
         self._interrupted = interrupted
+        self._arrived = arrived
         self._luck = random.Random(plan.seed)  # noqa: S311 - arrival times are no secret
         kinds = plan.kinds
         self._packets = [cycle(packets) for packets in plan.packets()]
@@ -189,7 +193,7 @@ class LoadEngine:
     def _on_answer(self, connection: Connection, status: int) -> None:
         due = connection.due
         kind = self._kinds[due.kind]
-        bucket = kind.latency.record(self._loop.time() - due.intended)
+        bucket = kind.latency.record(self._arrived() - due.intended)
         kind.requests += 1
         error = self._classify(connection, status, kind)
         if error:

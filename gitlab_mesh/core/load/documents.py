@@ -9,7 +9,7 @@ from typing import Any
 from gitlab_mesh.core.judge.model import Verdict
 from gitlab_mesh.core.load.result import QUANTILES, KindResult, LoadResult, describe_latency
 
-__all__ = ["render_load_performance", "render_metrics", "summarise"]
+__all__ = ["render_files", "render_load_performance", "render_metrics", "summarise"]
 
 
 def summarise(result: LoadResult, verdicts: Sequence[Verdict], *, outcome: str, exit_code: int) -> dict[str, Any]:
@@ -58,6 +58,15 @@ def _describe_kind(kind: KindResult) -> dict[str, Any]:
         "errors": kind.failed,
         "latency_seconds": describe_latency(kind.latency),
         "checks": {name: {"passed": pair[0], "failed": pair[1]} for name, pair in kind.checks.items()},
+    }
+
+
+def render_files(result: LoadResult) -> dict[str, str]:
+    """Return the files about what was measured, by name: the raw one, and GitLab's two reports."""
+    return {
+        "load.json": json.dumps(result.to_json(), separators=(",", ":")) + "\n",
+        "load-performance.json": render_load_performance(result),
+        "metrics.txt": render_metrics(result),
     }
 
 

@@ -15,7 +15,7 @@ from gitlab_mesh.core.load.plan import LoadPlan, TlsPlan
 from gitlab_mesh.core.load.profile import Stage
 from gitlab_mesh.core.load.request import RequestPlan
 from gitlab_mesh.core.load.settings import LoadChecks, LoadConfig, LoadRequest
-from gitlab_mesh.core.load.thresholds import CANARY, Threshold, parse_threshold, with_defaults
+from gitlab_mesh.core.load.thresholds import CANARY, Threshold, find_threshold_fault, parse_threshold, with_defaults
 from gitlab_mesh.errors import UsageError
 
 __all__ = ["Scenario", "parse_rows", "parse_shard", "parse_thresholds", "plan_scenario"]
@@ -39,16 +39,13 @@ class Scenario:
     canary: tuple[Threshold, ...]
 
 
-def plan_scenario(
-    config: LoadConfig, read: Callable[[str], str], *, shard: tuple[int, int] = (1, 1), max_rate: float = math.inf
-) -> Scenario:
+def plan_scenario(config: LoadConfig, read: Callable[[str], str], *, shard: tuple[int, int] = (1, 1)) -> Scenario:
     """Work out what to send.
 
     Args:
         config: With the options already in it.
         read: Returns the text of a file; raises UsageError.
         shard: Number of this runner (from 1) and how many there are: each sends its part of the rate.
-        max_rate: Largest rate that all shards together may reach.
 
     Raises:
         UsageError: Something is missing, out of bounds, or not allowed.
@@ -72,7 +69,7 @@ def plan_scenario(
         allowed_hosts=config.allowed_hosts,
         requests=requests,
         tls=TlsPlan(config.tls.ca, config.tls.certificate, config.tls.key, config.tls.server_name),
-        max_rate=max_rate * part,
+        max_rate=(config.max_rps or math.inf) * part,
     )
     plan.packets()  # says now what cannot be sent
     client = with_defaults(parse_thresholds(config))
@@ -87,28 +84,21 @@ def plan_scenario(
 
 
 def parse_thresholds(config: LoadConfig) -> tuple[Threshold, ...]:
-    """Parse all thresholds of the client's side, those of single requests with their scope.
+    """Parse all thresholds, those of single requests with their scope.
 
     Raises:
         UsageError: One is none, or is about a request that does not exist.
     """
     names = {request.name for request in config.requests}
-    found = [parse_threshold(text) for text in config.thresholds]
-    for one in found:
-        if one.scope not in {"", CANARY, *names}:
-            raise UsageError(
-                f"{one.text!r} is about the request {one.scope!r}, which does not exist",
-                why=f"there are {', '.join(sorted(names))}" if names else "there are no requests with names",
-            )
-    for request in config.requests:
-        for text in request.thresholds:
+    places = [("", config.thresholds), *((request.name, request.thresholds) for request in config.requests)]
+    found = []
+    for place, texts in places:
+        for text in texts:
+            fault = find_threshold_fault(text, place, names)
+            if fault:
+                raise UsageError(fault)
             one = parse_threshold(text)
-            if one.scope or one.metric == "rate":
-                raise UsageError(
-                    f"{text!r} cannot stand at request {request.name}",
-                    why="the rate is that of the whole run" if one.metric == "rate" else "it names another scope",
-                )
-            found.append(replace(one, text=f"{request.name}.{one.text}", scope=request.name))
+            found.append(replace(one, text=f"{place}.{one.text}", scope=place) if place else one)
     return tuple(found)
 
 

@@ -132,6 +132,10 @@ class LoadConfig:
         (), unit="text", help="Hosts outside loopback that may be loaded.",
         why="a typo must not hammer a stranger",
     )  # fmt: skip
+    max_rps: float | None = setting(
+        None, minimum=0.001, maximum=50000, help="Refuse any plan with a higher rate, all shards together.",
+        why="as a variable of the project or the group it is a leash for everybody: GITLAB_MESH_LOAD_MAX_RPS",
+    )  # fmt: skip
     version_header: str = setting(
         "", unit="text", help="Header by which the application tells its version; answers are counted by it."
     )

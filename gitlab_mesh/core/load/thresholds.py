@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from gitlab_mesh.core.judge.model import Importance, Verdict, VerdictKind
@@ -11,7 +11,15 @@ from gitlab_mesh.core.load.result import KindResult, LoadResult
 from gitlab_mesh.core.report.formatting import format_count, format_value
 from gitlab_mesh.errors import UsageError
 
-__all__ = ["CANARY", "DEFAULT", "Threshold", "judge_threshold", "parse_threshold", "with_defaults"]
+__all__ = [
+    "CANARY",
+    "DEFAULT",
+    "Threshold",
+    "find_threshold_fault",
+    "judge_threshold",
+    "parse_threshold",
+    "with_defaults",
+]
 
 CANARY = "canary"
 """The scope of what the mesh counted on the canary's side."""
@@ -113,6 +121,29 @@ def parse_threshold(text: str) -> Threshold:
         raise UsageError(f"{text!r}: quantiles lie between p0 and p100", hint=_HINT)
     name = "seconds" if timed else "ratio" if metric in _RATIOS or unit == "%" else "per_second"
     return Threshold(text.strip(), metric, match["sign"], value, "" if metric == "requests" else name, scope)
+
+
+def find_threshold_fault(text: str, place: str, kinds: Collection[str]) -> str:
+    """Say why a threshold cannot stand where it does; empty if it can.
+
+    Args:
+        text: The threshold.
+        place: "" at the whole load, ``canary`` at the mesh's side, or the name of the request that it stands at.
+        kinds: Names of the requests.
+    """
+    try:
+        one = parse_threshold(text)
+    except UsageError as error:
+        return f"{error.what}; {error.hint}"
+    if place == CANARY:
+        return "" if one.scope == CANARY else f"{text!r} is not about the canary's side; write canary.{one.text}"
+    if place and (one.scope or one.metric == "rate"):
+        why = "the rate is that of the whole run" if one.metric == "rate" else "it names another scope"
+        return f"{text!r} cannot stand at request {place}: {why}"
+    if one.scope not in {"", CANARY, *kinds}:
+        known = f"there are {', '.join(sorted(kinds))}" if kinds else "there are no requests with names"
+        return f"{text!r} is about the request {one.scope!r}, which does not exist; {known}"
+    return ""
 
 
 def with_defaults(thresholds: Sequence[Threshold]) -> tuple[Threshold, ...]:

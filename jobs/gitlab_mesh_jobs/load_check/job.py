@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,7 +11,7 @@ from gitlab_mesh.config.scalars import parse_scalar
 from gitlab_mesh.config.shape import fields_of
 from gitlab_mesh.core.judge.model import Verdict
 from gitlab_mesh.core.load.decision import Decision, decide_load
-from gitlab_mesh.core.load.documents import render_load_performance, render_metrics, summarise
+from gitlab_mesh.core.load.documents import render_files, summarise
 from gitlab_mesh.core.load.result import LoadResult
 from gitlab_mesh.core.load.scenario import Scenario, parse_shard, plan_scenario
 from gitlab_mesh.core.load.sections import describe_progress, render_sections, wrap_verdicts
@@ -37,9 +36,8 @@ def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
         TransientError: The target's host has no address.
     """
     config = _with_options(ports.service.load, options)
-    limit = _number(options.get("load_max_rps"), "load-max-rps") or math.inf
     shard = parse_shard(options.get("shard") or "")
-    scenario = plan_scenario(config, ports.files.read, shard=shard, max_rate=limit)
+    scenario = plan_scenario(config, ports.files.read, shard=shard)
     before = None
     if config.baseline is not None and shard[1] == 1:  # the joined shards are compared, not each
         before = read_baseline(ports, config.baseline, scenario.plan)
@@ -68,7 +66,7 @@ def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
         duration_seconds=ports.clock.monotonic() - clock,
     )
     _tell(ports, report)
-    return JobResult(report, decision.error, _stdout(options, result, verdicts, decision), _files(result))
+    return JobResult(report, decision.error, _stdout(options, result, verdicts, decision), render_files(result))
 
 
 def _with_options(config: LoadConfig, options: Mapping[str, Any]) -> LoadConfig:
@@ -78,6 +76,9 @@ def _with_options(config: LoadConfig, options: Mapping[str, Any]) -> LoadConfig:
         text = options.get(name)
         if text is not None:
             changes[name] = _number(text, name) if name not in ("target", "arrivals") else text
+    if options.get("load_max_rps"):
+        limit = _number(options["load_max_rps"], "max_rps")
+        changes["max_rps"] = min(limit, config.max_rps or limit)
     if "rate" in changes or "duration" in changes:
         changes["stages"] = ()
     if options.get("threshold"):
@@ -88,11 +89,9 @@ def _with_options(config: LoadConfig, options: Mapping[str, Any]) -> LoadConfig:
     return replace(config, **changes)
 
 
-def _number(text: Any, name: str) -> Any:
+def _number(text: str, name: str) -> Any:
     """Read an option as mesh.yaml would: ``40s`` for a duration, whole numbers for counts."""
-    if text is None:
-        return None
-    shape = fields_of(LoadConfig)["rate" if name == "load-max-rps" else name]
+    shape = fields_of(LoadConfig)[name]
     try:
         raw: Any = float(text)
     except ValueError:
@@ -174,14 +173,6 @@ def _stdout(options: Mapping[str, Any], result: LoadResult, verdicts: list[Verdi
         return ""
     code = decision.error.exit_code if decision.error else 0
     return json.dumps(summarise(result, verdicts, outcome=decision.outcome.value, exit_code=code), indent=2) + "\n"
-
-
-def _files(result: LoadResult) -> dict[str, str]:
-    return {
-        "load.json": json.dumps(result.to_json(), separators=(",", ":")) + "\n",
-        "load-performance.json": render_load_performance(result),
-        "metrics.txt": render_metrics(result),
-    }
 
 
 JOB = Job(
