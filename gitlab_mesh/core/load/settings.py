@@ -70,7 +70,9 @@ class LoadTls:
 class LoadBaseline:
     """The run that this one is compared with."""
 
-    file: str = setting(unit="text", help="load.json of a former run; while it is missing, nothing is compared.")
+    file: str | None = setting(
+        None, unit="text", help="load.json of a former run; while it is missing, nothing is compared."
+    )
     tolerance: float = setting(
         0.10, unit="ratio", minimum=0, maximum=10, help="This much slower, relative, is never held against the run.",
         why="two runs on shared machines differ by some percent without any change",
@@ -140,5 +142,5 @@ class LoadConfig:
         "", unit="text", help="Header by which the application tells its version; answers are counted by it."
     )
     tls: LoadTls = setting(LoadTls(), help="How https is checked.")
-    baseline: LoadBaseline | None = setting(None, help="The run that this one is compared with.")
+    baseline: LoadBaseline = setting(LoadBaseline(), help="The run that this one is compared with.")
     mesh: LoadMesh = setting(LoadMesh(), help="The mesh's side.")

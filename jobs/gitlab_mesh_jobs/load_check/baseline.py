@@ -15,22 +15,22 @@ from gitlab_mesh.job import ServicePorts
 __all__ = ["compare_with_baseline", "read_baseline"]
 
 
-def read_baseline(ports: ServicePorts, config: LoadBaseline, plan: LoadPlan) -> LoadResult | None:
+def read_baseline(ports: ServicePorts, path: str, plan: LoadPlan) -> LoadResult | None:
     """Read it; None where there is none yet.
 
     Raises:
         UsageError: The file is no result, or one of another load.
     """
     try:
-        text = ports.files.read(config.file)
+        text = ports.files.read(path)
     except ObjectMissingError:
-        ports.console.line(f"{config.file} does not exist yet, so nothing is compared with it", tone="warn")
+        ports.console.line(f"{path} does not exist yet, so nothing is compared with it", tone="warn")
         return None
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{config.file} is no JSON", why=str(error)) from error
-    baseline = parse_result(value, config.file)
+        raise UsageError(f"{path} is no JSON", why=str(error)) from error
+    baseline = parse_result(value, path)
     check_alike(baseline, [kind.name for kind in plan.kinds], plan.profile.mean_rate)
     return baseline
 

@@ -15,7 +15,7 @@ from gitlab_mesh.core.load.documents import render_files, summarise
 from gitlab_mesh.core.load.result import LoadResult
 from gitlab_mesh.core.load.scenario import Scenario, parse_shard, plan_scenario
 from gitlab_mesh.core.load.sections import describe_progress, render_sections, wrap_verdicts
-from gitlab_mesh.core.load.settings import LoadBaseline, LoadConfig
+from gitlab_mesh.core.load.settings import LoadConfig
 from gitlab_mesh.core.load.thresholds import judge_threshold
 from gitlab_mesh.core.report.formatting import format_duration, format_value
 from gitlab_mesh.core.report.model import Link, LinksSection, Outcome, Report, Section, TableSection
@@ -39,8 +39,8 @@ def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
     shard = parse_shard(options.get("shard") or "")
     scenario = plan_scenario(config, ports.files.read, shard=shard)
     before = None
-    if config.baseline is not None and shard[1] == 1:  # the joined shards are compared, not each
-        before = read_baseline(ports, config.baseline, scenario.plan)
+    if config.baseline.file and shard[1] == 1:  # the joined shards are compared, not each
+        before = read_baseline(ports, config.baseline.file, scenario.plan)
     mesh = MeshSide(ports, config, scenario.canary) if scenario.canary else None
     started, clock = ports.clock.now(), ports.clock.monotonic()
     if mesh:
@@ -84,8 +84,7 @@ def _with_options(config: LoadConfig, options: Mapping[str, Any]) -> LoadConfig:
     if options.get("threshold"):
         changes["thresholds"] = tuple(text.strip() for text in options["threshold"].split(",") if text.strip())
     if options.get("baseline"):
-        before = config.baseline or LoadBaseline("")
-        changes["baseline"] = replace(before, file=options["baseline"])
+        changes["baseline"] = replace(config.baseline, file=options["baseline"])
     return replace(config, **changes)
 
 
@@ -117,7 +116,7 @@ def _judge(
 ) -> tuple[list[Section], list[Verdict]]:
     verdicts = [judge_threshold(one, result) for one in scenario.thresholds]
     sections: list[Section] = [wrap_verdicts("Thresholds", verdicts, ("Limit", "Measured"))]
-    if config.baseline is not None and before is not None:
+    if before is not None:
         section = compare_with_baseline(before, config.baseline, result)
         sections.append(section)
         verdicts += section.judgement.verdicts
