@@ -14,8 +14,8 @@ from gitlab_mesh.core.metrics.counts import Counts, Histogram
 
 __all__ = ["Baseline", "Standing", "check_counts"]
 
-_ENOUGH = 500
-"""Stable's requests before anything is read off them: its 99th percentile then rests on five."""
+_ENOUGH = 400
+"""Stable's requests before anything is read off them: its 99th percentile then rests on four."""
 
 
 @dataclass(frozen=True, slots=True)

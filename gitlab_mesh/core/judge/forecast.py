@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from math import log
 
-from gitlab_mesh.core.judge.betting import BETTER, WORSE, Stake, Tolerance, stake_of
+from gitlab_mesh.core.judge.betting import BETTER, Stake, Tolerance, stake_of
 from gitlab_mesh.core.judge.track import Track
 
-__all__ = ["growth", "requests_needed", "requests_to_breach"]
+__all__ = ["growth", "requests_needed"]
 
 _SLOW = 1.5
 """A mixture starts on many bets and must find the right one: measured, see docs/judge.md."""
@@ -42,10 +42,3 @@ def requests_needed(track: Track, weight: float, level: float) -> float:
     share_weight = min(max(weight, 1e-6), 1.0 - 1e-6)
     best = max(growth(worse, track.margin, share_weight, share, share) for worse in BETTER)
     return _SLOW * track.dispersion.factor * missing / best if best > 0 else float("inf")
-
-
-def requests_to_breach(tolerance: Tolerance, weight: float, stable_p: float, canary_p: float, level: float) -> float:
-    """Forecast the canary requests until a canary this bad is rejected; inf if it is tolerated."""
-    best = max(growth(worse, tolerance, weight, stable_p, canary_p) for worse in WORSE)
-    # The best bet holds a fifth of the stakes at the start and after an aimed spread.
-    return (log(1.0 / level) + log(5.0)) / best if best > 0 else float("inf")

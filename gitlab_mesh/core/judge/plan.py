@@ -19,6 +19,8 @@ _ERRORS_PART = 0.5
 _MIXTURE = log(4.0)
 """What it costs to not know the size of the regression beforehand, measured: docs/judge.md."""
 _PASS_MIXTURE = 1.5
+_OUTAGE_REQUESTS = 8.0
+"""Failed requests that tell an outage from a cold start."""
 _Z95 = 1.645
 
 
@@ -56,11 +58,16 @@ def detection_of(
     if mean <= 0.0:
         return Detection(canary_ratio, None, None, None)
     need = log(1.0 / (settings.false_rollback * _ERRORS_PART)) + _MIXTURE
-    usual = _crossing(need, mean, spread, 0.0) / (rps * share)
-    most = _crossing(need, mean, spread, _Z95) / (rps * share)
-    wait = settings.startup_seconds + settings.guard_seconds
-    usual, most = max(usual, 0.0) + wait, max(most, 0.0) + wait
-    return Detection(canary_ratio, usual, most, usual * rps * share * canary_ratio)
+    rate = rps * share
+    usual = _crossing(need, mean, spread, 0.0) / rate
+    most = _crossing(need, mean, spread, _Z95) / rate
+    # The start-up forgives until its time or its allowance of bad requests is over; an outage it does not forgive.
+    forgiven = min(settings.startup_seconds, 2.0 * settings.bad_request_budget / (rate * canary_ratio))
+    if canary_ratio > settings.startup_error_ratio + 0.3:
+        forgiven = min(forgiven, _OUTAGE_REQUESTS / rate)
+    wait = forgiven + settings.guard_seconds
+    usual, most = usual + wait, most + wait
+    return Detection(canary_ratio, usual, most, usual * rate * canary_ratio)
 
 
 def pass_seconds(rps: float, stable_ratio: float, share: float, settings: JudgeSettings) -> float | None:
