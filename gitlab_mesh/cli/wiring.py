@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import PurePosixPath
 
@@ -81,8 +84,12 @@ class Wiring:
 
     @property
     def driver(self) -> Driver:
-        """Who drives: this CI job."""
-        return driver_from(self._ci)
+        """Who drives: this CI job, or this very process of this machine."""
+        found = driver_from(self._ci)
+        if found.pipeline or found.job:
+            return found
+        machine = "".join(char if char.isalnum() else "-" for char in socket.gethostname().lower())[:40].strip("-")
+        return replace(found, job=f"local-{machine}-{os.getpid()}")
 
     @property
     def report_url(self) -> str:

@@ -6,10 +6,14 @@ that was announced and never written (or was reset by somebody) is reached again
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from gitlab_mesh.core.record import Record, SideIdentity
 from gitlab_mesh.core.rollout import Done, Phase, Plan, RolloutState
+from gitlab_mesh.core.workload import SideState
 
-__all__ = ["BEFORE_TRAFFIC", "identity_problem", "resumed_state"]
+__all__ = ["BEFORE_TRAFFIC", "identity_problem", "images_of", "promoted_problem", "resumed_state"]
 
 BEFORE_TRAFFIC = (Phase.LOCK, Phase.DEPLOY, Phase.SMOKE)
 """Phases that are simply done again: each of their actions may be repeated."""
@@ -72,3 +76,36 @@ def identity_problem(side: str, recorded: SideIdentity | None, live: SideIdentit
     if recorded.digests and foreign:
         return f"{side} ({live.workload}) runs {', '.join(sorted(foreign))}, not the image that was judged"
     return ""
+
+
+def promoted_problem(proven: SideIdentity | None, canary: SideState | None, stable: SideState | None) -> str:
+    """Say in one sentence why stable does not run yet what the canary proved; "" if it does.
+
+    Args:
+        proven: The canary as it was judged.
+        canary: The canary now: its containers say which images were proven.
+        stable: Stable now.
+    """
+    if stable is None:
+        return "the stable Deployment does not exist"
+    if canary is None or proven is None:
+        return "the canary is gone, so what it proved cannot be compared"
+    changed = identity_problem("the canary", proven, canary.identity)
+    if changed:
+        return changed
+    wanted, live = images_of(canary.deployment), images_of(stable.deployment)
+    for name, image in wanted.items():
+        if live.get(name) != image:
+            return f"container {name} of stable runs {live.get(name, 'nothing')}, proven is {image}"
+    foreign = set(stable.identity.digests) - set(proven.digests)
+    if not stable.is_ready or stable.desired == 0:
+        return f"{stable.ready} of {stable.desired} stable pods are ready with it"
+    if foreign and proven.digests:
+        return f"stable runs {', '.join(sorted(foreign))} under the same tag, which was not judged"
+    return ""
+
+
+def images_of(deployment: Mapping[str, Any]) -> dict[str, str]:
+    """Return container name → image; injected proxies are not the release's."""
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    return {str(item["name"]): str(item.get("image")) for item in containers if item["name"] != "istio-proxy"}

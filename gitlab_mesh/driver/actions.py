@@ -149,8 +149,13 @@ class Actions:
         record = self.ledger.record
         route = self.ports.router.read()
         change = self.ports.router.plan_prepare(route, self.ledger.fence)
-        # A job before may have recorded the originals and applied the change: only those are the user's.
-        known = record.originals if route.fence is not None else {}
+        # An attempt before may have recorded the originals and applied the change, or the part of it beside the route:
+        # only those are the user's.
+        known = {
+            key: value
+            for key, value in record.originals.items()
+            if route.fence is not None or key.startswith("DestinationRule/")
+        }
         pinned = plan_pin(find_autoscaler(self.ports.cluster, self.ports.service), state.plan.stable_replicas)
         created = tuple(
             f"{item['kind']}/{item['metadata']['namespace']}/{item['metadata']['name']}" for item in change.create

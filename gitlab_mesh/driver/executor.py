@@ -31,6 +31,7 @@ WAY_OUT_PATIENCE_SECONDS = 180.0
 """How long the way out is tried again while the API fails: an API server's restart takes less."""
 
 _SAFE_TO_REPEAT = (
+    Verb.PREPARE,
     Verb.LOOK,
     Verb.AWAIT_CANARY,
     Verb.PATCH_STABLE,

@@ -47,7 +47,7 @@ def meet(record: Record, driver: Driver, *, release: str, on_newer: str, continu
         ConflictError: Policy says to refuse.
     """
     who = f"pipeline {record.driver.pipeline or '–'}, job {record.driver.job or '–'} {record.driver.url}".rstrip()
-    same_pipeline = record.driver.pipeline == driver.pipeline
+    same_pipeline = bool(driver.pipeline) and record.driver.pipeline == driver.pipeline
     if is_newer(record.driver.pipeline, driver.pipeline):
         raise PolicyRefusedError(
             f"rollout {record.id} belongs to pipeline {record.driver.pipeline}; this one is older ({driver.pipeline})",

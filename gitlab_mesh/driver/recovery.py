@@ -29,13 +29,14 @@ from gitlab_mesh.errors import (
     UsageError,
 )
 from gitlab_mesh.job import JobResult, ServicePorts
+from gitlab_mesh.ports import LeaseState
 
 __all__ = ["Found", "find_rollout", "free_lock", "is_patched", "rebuild", "roll_back", "take_route"]
 
 T = TypeVar("T")
 
 TAKEN_OVER = "gitlab-mesh.dev/taken-over"
-"""Annotation on the stable Deployment for the moment of a takeover; see ``fend_off``."""
+"""Annotation on the stable Deployment or the DestinationRule for the moment of a takeover; see ``fend_off``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +112,19 @@ def free_lock(ports: ServicePorts) -> str:
     return lease.holder
 
 
-def roll_back(ports: ServicePorts, found: Found, end: End, *, job: str = "rollback") -> JobResult:
+def roll_back(
+    ports: ServicePorts, found: Found, end: End, *, job: str = "rollback", seen: LeaseState | None = None
+) -> JobResult:
     """Take over at once (weight 0 is always safe) and walk the way out; the old driver then finds the fence changed.
 
     What the rollout used is taken from its record, not from a ``mesh.yaml`` that may have changed since.
+
+    Args:
+        ports: Of the service.
+        found: The open rollout.
+        end: How and why it ends.
+        job: Name of the job that does it.
+        seen: The lease that was watched; taken over only if it is still exactly that. None: taken over at once.
 
     Raises:
         ConflictError: Somebody else took over at the same moment.
@@ -122,11 +132,11 @@ def roll_back(ports: ServicePorts, found: Found, end: End, *, job: str = "rollba
     ports = ports.for_service(recorded_service(found.record, ports.service))
     clock = ports.clock
     started = clock.monotonic()
-    if found.record.ending == Outcome.PROMOTED:
-        end = End(Outcome.PROMOTED, "stable ran the release already when the job ended; the rest was tidied up")
     ledger = Ledger(ports, found.record, found.version)
     patience = Patience(ports, started)
-    patience.until_done(lambda: take_record(ports, ledger))
+    patience.until_done(lambda: take_record(ports, ledger, seen))
+    if ledger.record.ending == Outcome.PROMOTED and end.outcome is not Outcome.PROMOTED:
+        end = End(Outcome.PROMOTED, "stable ran the release already when the job ended; the rest was tidied up")
     patience.until_done(lambda: fend_off(ports, ledger.record))
     watch = Watch(ports, Timeline(), started, fence=ledger.fence)
     route = patience.until_done(lambda: take_route(ports, ledger))
@@ -148,7 +158,7 @@ def roll_back(ports: ServicePorts, found: Found, end: End, *, job: str = "rollba
     return JobResult(report, error)
 
 
-def take_record(ports: ServicePorts, ledger: Ledger) -> None:
+def take_record(ports: ServicePorts, ledger: Ledger, seen: LeaseState | None = None) -> None:
     """Take the lease, then the record; what its driver wrote between our reading and its end is adopted.
 
     With the lease in hand nobody else may begin, and the driver before stops at its next heartbeat. So a record that
@@ -158,7 +168,9 @@ def take_record(ports: ServicePorts, ledger: Ledger) -> None:
         ConflictError: Somebody else took over at the same moment.
     """
     if ledger.lease is None:
-        ledger.acquire(over=ports.lock.read())
+        now = ports.lock.read()
+        watched = seen is not None and (now is None or now.holder != ports.driver.holder)
+        ledger.acquire(over=seen if watched else now)
     for _ in range(5):
         try:
             ledger.write()
@@ -178,16 +190,25 @@ def take_record(ports: ServicePorts, ledger: Ledger) -> None:
 
 
 def fend_off(ports: ServicePorts, record: Record) -> None:
-    """Let a promotion of the driver before fail that is planned, recorded and not yet written.
+    """Let a write of the driver before fail that is planned, recorded and not yet done.
 
-    It tests the stable Deployment's resourceVersion of before the record; so a write that changes nothing for good,
-    made after we took the record over, is enough. Whether the promotion came first is seen afterwards.
+    Preparation and promotion test the resourceVersion that their object had before the record was written; so a write
+    that changes nothing for good, made after we took the record over, is enough. Whether theirs came first is seen
+    afterwards. The VirtualService needs none: it gets our fence.
     """
     service = ports.service
-    name = f"Deployment/{service.namespace}/{service.stable_workload}"
-    if name not in record.originals or is_patched(ports, record):
-        return
-    where = ("Deployment", service.namespace, service.stable_workload)
+    stable = f"Deployment/{service.namespace}/{service.stable_workload}"
+    if stable in record.originals and not is_patched(ports, record):
+        _touch(ports, record, stable)
+    if record.phase == "deploy":
+        for key, was in record.originals.items():
+            if key.startswith("DestinationRule/") and not was.get("created"):
+                _touch(ports, record, key)
+
+
+def _touch(ports: ServicePorts, record: Record, key: str) -> None:
+    kind, namespace, name = key.split("/")
+    where = (kind, namespace, name)
     try:
         annotations = ports.cluster.get(*where)["metadata"].get("annotations")
         touched = {**(annotations or {}), TAKEN_OVER: f"{record.id}/{record.fence}"}

@@ -28,6 +28,7 @@ def take_snapshot(service: ServiceConfig, virtual_services: tuple[str, ...] = ()
         "virtual_services": list(names),
         "http": list(service.route.http),
         "host": service.host,
+        "route_host": service.route.host,
         "subsets": [service.subsets.label, service.subsets.stable, service.subsets.canary],
         "workloads": [service.stable_workload, service.canary_workload],
         "drain": service.rollout.drain,
@@ -55,7 +56,9 @@ def recorded_service(record: Record, base: ServiceConfig | None = None) -> Servi
         name=record.service,
         namespace=record.namespace,
         host=known["host"],
-        route=RouteConfig(virtual_service=first, also=tuple(others), http=tuple(known["http"])),
+        route=RouteConfig(
+            virtual_service=first, also=tuple(others), host=known["route_host"], http=tuple(known["http"])
+        ),
         subsets=SubsetsConfig(label, stable, canary),
         workload=replace(base.workload, name=name, canary=canary_name),
         rollout=replace(

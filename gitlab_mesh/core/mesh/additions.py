@@ -42,7 +42,8 @@ def plan_prepare(virtual_service: Json, destination_rule: Json | None, pair: Pai
             f"{label_of(virtual_service)} belongs to rollout {held}",
             hint="gitlab-mesh job status shows it; gitlab-mesh job rollback ends it",
         )
-    operations: list[Operation] = []
+    # Read before the record was written: whoever takes over meanwhile changes the object, and this fails.
+    operations: list[Operation] = _unchanged(virtual_service)
     if annotations is None:
         operations.append({"op": "add", "path": "/metadata/annotations", "value": {FENCE_ANNOTATION: fence}})
     elif held is None:
@@ -209,12 +210,18 @@ def _prepare_rule(
         ]
     operations: list[Operation]
     if subsets is None:
-        operations = [{"op": "add", "path": "/spec/subsets", "value": missing}]
+        operations = [*_unchanged(rule), {"op": "add", "path": "/spec/subsets", "value": missing}]
     else:
-        operations = [{"op": "test", "path": "/spec/subsets", "value": subsets}]
+        operations = [*_unchanged(rule), {"op": "test", "path": "/spec/subsets", "value": subsets}]
         operations += [{"op": "add", "path": "/spec/subsets/-", "value": subset} for subset in missing]
     original = {"added": [subset["name"] for subset in missing], "had_subsets": subsets is not None}
     return (patch_of(rule, operations),), (), {key_of(rule): original}
+
+
+def _unchanged(obj: Json) -> list[Operation]:
+    """Condition that nobody wrote the object since it was read."""
+    version = obj["metadata"].get("resourceVersion")
+    return [{"op": "test", "path": "/metadata/resourceVersion", "value": version}] if version else []
 
 
 def _restore_rule(rule: Json, was: Json) -> list[Operation]:

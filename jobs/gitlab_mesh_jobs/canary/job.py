@@ -21,6 +21,7 @@ from gitlab_mesh.driver.recovery import Found, roll_back
 from gitlab_mesh.driver.rehearsal import rehearse
 from gitlab_mesh.driver.release import Release, plan_release
 from gitlab_mesh.driver.resuming import already_done, resume, waiting_result
+from gitlab_mesh.driver.snapshot import take_snapshot
 from gitlab_mesh.driver.timeline import Timeline
 from gitlab_mesh.driver.watch import Watch
 from gitlab_mesh.driver.workloads import read_workload
@@ -113,6 +114,7 @@ def _new_record(ports: ServicePorts, release: Release, before: Record | None, ro
         image=release.image,
         release=release.hash,
         hotfix=release.hotfix,
+        settings=take_snapshot(service),
         stable=stable.identity if stable else None,
         last_good=before.last_good if before else None,
         rejected_digests=before.rejected_digests if before else (),

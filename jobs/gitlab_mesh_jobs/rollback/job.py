@@ -12,13 +12,19 @@ from typing import Any
 from gitlab_mesh.core.report.model import Outcome, Report
 from gitlab_mesh.core.rollout import End
 from gitlab_mesh.driver.recovery import Found, find_rollout, free_lock, roll_back
+from gitlab_mesh.driver.returning import to_previous
 from gitlab_mesh.job import Job, JobOption, JobResult, ServicePorts
 
 __all__ = ["JOB"]
 
 
 def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
-    """Take the service's traffic back to stable, whoever drives; twice-safe."""
+    """Take the service's traffic back to stable, whoever drives; twice-safe.
+
+    With ``--to-previous`` a finished promotion is taken back: stable gets the pod template of the release before.
+    """
+    if options.get("to_previous"):
+        return to_previous(ports, str(options.get("reason") or ""))
     found = find_rollout(ports)
     if found is None:
         freed = "" if options.get("if_unfinished") else free_lock(ports)
@@ -28,6 +34,8 @@ def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
         return _nothing(
             ports, f"rollout {found.record.id} belongs to {found.record.driver.holder}, not to this pipeline"
         )
+    if options.get("if_unfinished") and found.record.waits:
+        return _nothing(ports, f"rollout {found.record.id} is {found.record.phase} by plan: {found.record.reason}")
     return roll_back(ports, found, _reason(ports, found, options))
 
 
@@ -69,6 +77,11 @@ JOB = Job(
         JobOption(
             "if-unfinished",
             "Only end what this pipeline left unfinished (for after_script and on_failure jobs).",
+            kind="flag",
+        ),
+        JobOption(
+            "to-previous",
+            "Give stable the release before the last promotion again, without a canary; the bad one is refused then.",
             kind="flag",
         ),
         JobOption("reason", "Why, for the record and the note."),
