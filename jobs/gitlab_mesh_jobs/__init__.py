@@ -3,9 +3,11 @@
 from gitlab_mesh.job import Job
 from gitlab_mesh_jobs.canary import JOB as CANARY
 from gitlab_mesh_jobs.load_check import JOB as LOAD_CHECK
+from gitlab_mesh_jobs.promote import JOB as PROMOTE
+from gitlab_mesh_jobs.recover import JOB as RECOVER
 from gitlab_mesh_jobs.rollback import JOB as ROLLBACK
 from gitlab_mesh_jobs.status import JOB as STATUS
 
 __all__ = ["JOBS"]
 
-JOBS: tuple[Job, ...] = (CANARY, ROLLBACK, STATUS, LOAD_CHECK)
+JOBS: tuple[Job, ...] = (CANARY, PROMOTE, ROLLBACK, RECOVER, STATUS, LOAD_CHECK)
