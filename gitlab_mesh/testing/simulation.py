@@ -300,6 +300,8 @@ class Simulation:
         until = self.stage.now + seconds
         self.model.workloads.down_until[deployment] = until
         self.oracles.excused.append((side, self.stage.now, until))
+        # The destination counts nothing for pods that are not ready.
+        self.oracles.metric_troubles.append((self.stage.now, until))
         self.model.workloads.control()
 
     def _gitops(self) -> None:
@@ -410,8 +412,9 @@ class Simulation:
         if job == "recover" and "recover" not in _JOBS:
             job = "rollback"
         same = job == "after-script"
+        options = {"if_unfinished": True} if same else {"expired": True} if job == "recover" else {}
         driver = Driver("100", "1000") if same else Driver("", "")
-        run = self.launch(job, driver, {"if_unfinished": True} if same else {}, faults)
+        run = self.launch(job, driver, options, faults)
         self.stage.run()
         return run
 
