@@ -6,19 +6,20 @@ on the way. Rendering is deterministic; no time, no path, no machine is in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from gitlab_mesh.job import Job
 
-__all__ = ["RELEASE_FILE", "RENDER_COMMAND", "find_stale", "render_templates", "write_templates"]
+__all__ = ["RELEASE_FILE", "RENDER_COMMAND", "find_stale", "render_source", "render_templates", "write_templates"]
 
 RELEASE_FILE = ".gitlab-ci-mesh.yml"
 """The whole release in one file; beside it one ``<job>.gitlab-ci.yml`` a job."""
 
 RENDER_COMMAND = "gitlab-mesh template render"
 _SUFFIX = ".gitlab-ci.yml"
+_COMPONENT = "template.yml"
 
 
 def render_templates(jobs: Sequence[Job], version: str) -> dict[str, str]:
@@ -31,8 +32,8 @@ def render_templates(jobs: Sequence[Job], version: str) -> dict[str, str]:
     Raises:
         jinja2.TemplateError: A template is wrong or uses a name that does not exist (a bug).
     """
-    base = _render("gitlab_mesh", "base.yml.j2", version=version)
-    bodies = {job.name: _render(job.package, "template.yml.j2", job=job, version=version) for job in jobs}
+    base = render_source("gitlab_mesh", "base.yml.j2", version=version)
+    bodies = {job.name: render_source(job.package, "template.yml.j2", job=job, version=version) for job in jobs}
     release = [_head(jobs, version, "The whole release"), base, *bodies.values()]
     rendered = {RELEASE_FILE: "\n".join(release)}
     for job in jobs:
@@ -50,7 +51,7 @@ def find_stale(directory: Path, rendered: Mapping[str, str]) -> list[str]:
             problems.append(f"{path} is missing")
         elif path.read_text(encoding="utf-8") != text:
             problems.append(f"{path} is stale")
-    problems += [f"{path} belongs to no job" for path in _generated(directory) if path.name not in rendered]
+    problems += [f"{path} belongs to no job" for path in _generated(directory, rendered)]
     return problems
 
 
@@ -60,19 +61,26 @@ def write_templates(directory: Path, rendered: Mapping[str, str]) -> None:
     Raises:
         OSError: The directory cannot be written.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     for name, text in rendered.items():
-        (directory / name).write_text(text, encoding="utf-8")
-    for path in _generated(directory):
-        if path.name not in rendered:
-            path.unlink()
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    for path in _generated(directory, rendered):
+        path.unlink()
 
 
-def _generated(directory: Path) -> Iterable[Path]:
-    return sorted(directory.glob(f"*{_SUFFIX}"))
+def _generated(directory: Path, rendered: Mapping[str, str]) -> list[Path]:
+    """Files that look like ours and are not among the rendered ones."""
+    pattern = f"*/{_COMPONENT}" if all(name.endswith(f"/{_COMPONENT}") for name in rendered) else f"*{_SUFFIX}"
+    return [path for path in sorted(directory.glob(pattern)) if str(path.relative_to(directory)) not in rendered]
 
 
-def _render(package: str, name: str, **values: object) -> str:
+def render_source(package: str, name: str, **values: object) -> str:
+    """Render one source file of a package.
+
+    Raises:
+        jinja2.TemplateError: It is wrong or uses a name that does not exist (a bug).
+    """
     from jinja2 import Environment, StrictUndefined
 
     # YAML for GitLab, no HTML: escaping would break it; the values are the jobs' own

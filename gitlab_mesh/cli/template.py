@@ -18,6 +18,13 @@ _OUTPUT = click.option(
     show_default=True,
     help="Directory of the templates.",
 )
+_COMPONENTS = click.option(
+    "--components",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("templates"),
+    show_default=True,
+    help="Directory of the CI/CD Catalog components.",
+)
 
 
 @click.group()
@@ -27,31 +34,45 @@ def template() -> None:
 
 @template.command()
 @_OUTPUT
-def render(output: Path) -> None:
-    """Write the templates of the built-in jobs."""
-    from gitlab_mesh.templating import render_templates, write_templates
-    from gitlab_mesh_jobs import JOBS
+@_COMPONENTS
+def render(output: Path, components: Path) -> None:
+    """Write the templates and the components of the built-in jobs."""
+    from gitlab_mesh.templating import write_templates
 
-    rendered = render_templates(JOBS, __version__)
-    try:
-        write_templates(output, rendered)
-    except OSError as error:
-        raise UsageError(f"{output} cannot be written: {error.strerror}", hint="choose another --output") from error
-    for name in rendered:
-        click.echo(output / name)
+    for directory, rendered in _render_all(output, components):
+        try:
+            write_templates(directory, rendered)
+        except OSError as error:
+            option = "--output" if directory == output else "--components"
+            raise UsageError(
+                f"{directory} cannot be written: {error.strerror}", hint=f"choose another {option}"
+            ) from error
+        for name in rendered:
+            click.echo(directory / name)
 
 
 @template.command()
 @_OUTPUT
-def check(output: Path) -> None:
-    """Compare the templates with what would be written; exit code 13 if they differ."""
-    from gitlab_mesh.templating import RENDER_COMMAND, find_stale, render_templates
+@_COMPONENTS
+def check(output: Path, components: Path) -> None:
+    """Compare both with what would be written; exit code 13 if they differ."""
+    from gitlab_mesh.templating import RENDER_COMMAND, find_stale
+
+    pairs = _render_all(output, components)
+    problems = [problem for directory, rendered in pairs for problem in find_stale(directory, rendered)]
+    if problems:
+        options = "" if output == Path("ci-templates") else f" --output {output}"
+        options += "" if components == Path("templates") else f" --components {components}"
+        raise FindingsError(
+            "generated templates differ: " + "; ".join(problems), hint=f"write them anew: {RENDER_COMMAND}{options}"
+        )
+    for directory, _ in pairs:
+        click.echo(f"{directory} is current")
+
+
+def _render_all(output: Path, components: Path) -> list[tuple[Path, dict[str, str]]]:
+    from gitlab_mesh.components import render_components
+    from gitlab_mesh.templating import render_templates
     from gitlab_mesh_jobs import JOBS
 
-    problems = find_stale(output, render_templates(JOBS, __version__))
-    if problems:
-        option = "" if output == Path("ci-templates") else f" --output {output}"
-        raise FindingsError(
-            "generated templates differ: " + "; ".join(problems), hint=f"write them anew: {RENDER_COMMAND}{option}"
-        )
-    click.echo(f"{output} is current")
+    return [(output, render_templates(JOBS, __version__)), (components, render_components(JOBS, __version__))]

@@ -82,15 +82,18 @@ def test_every_option_is_documented(job: Any) -> None:
         variable = f"GITLAB_MESH_{option.name.upper().replace('-', '_')}"
         assert f"#   {variable}: {option.help}\n" in FILES[f"{job.name}.gitlab-ci.yml"]
         assert variable in FILES[RELEASE_FILE]
-        assert f"`--{option.name}`" in readme
-        assert f"`{variable}`" in readme
+        assert f"--{option.name}" in readme
 
 
 def test_every_variable_of_the_template_is_documented() -> None:
     readme = (ROOT / "jobs/gitlab_mesh_jobs/canary/README.md").read_text(encoding="utf-8")
     assert [name for name in RELEASE["variables"] if f"`{name}`" not in readme] == []
-    used = set(re.findall(r"\$(GITLAB_MESH_\w+)", FILES[RELEASE_FILE]))
-    assert used - set(RELEASE["variables"]) == {"GITLAB_MESH_SERVICE"}
+    used = set(re.findall(r"\$(GITLAB_MESH_\w+)", FILES[RELEASE_FILE])) - set(RELEASE["variables"])
+    # what switches a job on is described with the job
+    switches = used - {"GITLAB_MESH_SERVICE"}
+    assert all(f"{name} ==" in FILES[RELEASE_FILE] for name in switches)
+    readmes = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "jobs/gitlab_mesh_jobs").glob("*/README.md"))
+    assert [name for name in switches if name not in readmes] == []
 
 
 def test_what_moves_traffic_is_never_interrupted_by_a_push() -> None:
@@ -129,16 +132,23 @@ def test_the_nets_hold_without_meeting_one_another() -> None:
 
 
 def test_only_the_tool_records_deployments() -> None:
-    assert {job["environment"]["action"] for name, job in RELEASE.items() if name.startswith("mesh-")} == {
-        "verify",
-        "access",
+    jobs = {name: job for name, job in RELEASE.items() if name.startswith("mesh-")}
+    actions = {
+        name: (job if "environment" in job else RELEASE[job["extends"]]).get("environment")
+        for name, job in jobs.items()
     }
+    assert {item["action"] for item in actions.values() if item} == {"verify", "access"}
 
 
 def test_reports_are_uploaded_whatever_happens() -> None:
     artifacts = RELEASE["mesh-canary"]["artifacts"]
     assert artifacts["when"] == "always"
-    assert artifacts["reports"] == {"junit": "mesh-out/junit.xml", "dotenv": "mesh-out/mesh.env"}
+    assert artifacts["reports"] == {
+        "junit": "mesh-out/junit.xml",
+        "dotenv": "mesh-out/mesh.env",
+        "metrics": "mesh-out/metrics.txt",
+        "annotations": "mesh-out/annotations.json",
+    }
 
 
 def test_a_name_that_does_not_exist_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,19 +172,26 @@ def test_check_finds_what_is_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "ci"
-    assert call(monkeypatch, "check", "--output", str(folder)) == 13
-    assert call(monkeypatch, "render", "--output", str(folder)) == 0
-    assert call(monkeypatch, "check", "--output", str(folder)) == 0
+    both = ("--output", str(folder), "--components", str(tmp_path / "components"))
+    assert call(monkeypatch, "check", *both) == 13
+    assert call(monkeypatch, "render", *both) == 0
+    assert call(monkeypatch, "check", *both) == 0
     (folder / RELEASE_FILE).write_text("edited")
     (folder / "gone.gitlab-ci.yml").write_text("x")
     (folder / "own.txt").write_text("not ours")
+    (tmp_path / "components/gone").mkdir()
+    (tmp_path / "components/gone/template.yml").write_text("x")
+    (tmp_path / "components/canary/template.yml").write_text("edited")
     capsys.readouterr()
-    assert call(monkeypatch, "check", "--output", str(folder)) == 13
+    assert call(monkeypatch, "check", *both) == 13
     said = capsys.readouterr().err
+    assert "components/gone/template.yml belongs to no job" in said
+    assert "components/canary/template.yml is stale" in said
     assert f"{RELEASE_FILE} is stale" in said
     assert "gone.gitlab-ci.yml belongs to no job" in said
-    assert f"gitlab-mesh template render --output {folder}" in said
-    assert call(monkeypatch, "render", "--output", str(folder)) == 0
+    assert f"gitlab-mesh template render --output {folder} --components" in said
+    assert call(monkeypatch, "render", *both) == 0
+    assert not (tmp_path / "components/gone/template.yml").exists()
     assert find_stale(folder, FILES) == []
     assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, "own.txt"])
 

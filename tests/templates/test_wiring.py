@@ -86,7 +86,7 @@ def test_a_release_that_fails_starts_the_net(project: Project, fake: Fake) -> No
     assert "FAIL 10" in pipeline.log("mesh-canary")
     _, (_, after), (rollback, net) = fake.calls()
     assert after["CI_JOB_STATUS"] == "failed"
-    assert rollback.startswith("job rollback --reason the canary job of pipeline ")
+    assert rollback.startswith("job rollback --if-unfinished --reason the canary job of pipeline ")
     assert net["CI_JOB_NAME"] == "mesh-rollback"
     assert net["CI_ENVIRONMENT_NAME"] == "production"
     assert (project.path / "mesh-out/junit.xml").exists()
