@@ -77,7 +77,7 @@ def stake_of(worse: float, tolerance: Tolerance, canary_n: float, stable_n: floa
     gain = (worse - 1.0) * stable_n / (stable_n + worse * ratio * canary_n)
     odds = ratio * canary_n * gain / stable_n
     if base <= 0.0:
-        return Stake(log1p(gain), log1p(-odds), canary_n * log1p(slack * gain))
+        return Stake(log1p(gain), log1p(-odds), canary_n * log1p(slack * gain) if slack else 0.0)
     odds /= 1.0 + (ratio * base + slack) * gain
     loss = odds / max(1.0 + odds * base, 0.25)  # a bet on "better" may not stake more than everything
     top = (1.0 - slack) / ratio if ratio > 1.0 - slack else 1.0

@@ -11,10 +11,14 @@ from math import exp, log, log1p
 
 from gitlab_mesh.core.judge.betting import Arms
 
-__all__ = ["Excess"]
+__all__ = ["COARSE", "FINE", "Excess"]
 
-_UP = (0.96, 0.88, 0.74, 0.5, 0.2, 0.02)
-_DOWN = (1.04, 1.15, 1.4, 2.2, 7.0, 150.0)
+FINE = (0.96, 0.88, 0.74, 0.5, 0.2, 0.02)
+"""Bets for the upper end; the lower end bets on their inverses. Near 1 they serve much traffic, near 0 little."""
+
+COARSE = (0.93, 0.72, 0.35, 0.04)
+"""For the intervals of latency bounds, which are only shown."""
+
 _STEPS = 40
 _CLOSE = 1e-9
 
@@ -28,16 +32,17 @@ class Excess:
     Args:
         ratio: What stable's share is multiplied by.
         miss: Probability that the interval ever misses, for each of its two ends.
+        bets: ``FINE`` or ``COARSE``.
     """
 
-    __slots__ = ("_down", "_logs", "_need", "_ratio", "_up", "n")
+    __slots__ = ("_bets", "_down", "_need", "_ratio", "_up", "n")
 
-    def __init__(self, ratio: float = 1.0, miss: float = 0.05) -> None:
+    def __init__(self, ratio: float = 1.0, miss: float = 0.05, bets: Sequence[float] = FINE) -> None:
         self._ratio = ratio
-        self._need = log(len(_UP) / miss)
-        self._logs = {worse: log(worse) for worse in (*_UP, *_DOWN)}
-        self._up = [[0.0, 0.0] for _ in _UP]
-        self._down = [[0.0, 0.0] for _ in _DOWN]
+        self._need = log(len(bets) / miss)
+        self._bets = tuple(bets)
+        self._up = [[0.0, 0.0] for _ in bets]
+        self._down = [[0.0, 0.0] for _ in bets]
         self.n = 0.0
 
     def look(self, arms: Arms) -> None:
@@ -48,10 +53,10 @@ class Excess:
         tolerated = self._ratio * arms.canary_n
         whole = log1p(tolerated / arms.stable_n)
         bad = arms.canary_bad + arms.stable_bad
-        for bets, sums in ((_UP, self._up), (_DOWN, self._down)):
-            for worse, pair in zip(bets, sums, strict=True):
+        for i, bet in enumerate(self._bets):
+            for worse, pair in ((bet, self._up[i]), (1.0 / bet, self._down[i])):
                 odds = worse * tolerated / arms.stable_n
-                pair[0] += bad * (whole - log1p(odds)) + arms.canary_bad * self._logs[worse]
+                pair[0] += bad * (whole - log1p(odds)) + arms.canary_bad * log(worse)
                 pair[1] += (worse - 1.0) / (1.0 + odds) * arms.canary_n
 
     @property
@@ -96,4 +101,4 @@ class Excess:
         """Take over a state that ``dump`` returned."""
         self.n = numbers[0]
         pairs = [list(pair) for pair in zip(numbers[1::2], numbers[2::2], strict=True)]
-        self._up, self._down = pairs[: len(_UP)], pairs[len(_UP) :]
+        self._up, self._down = pairs[: len(self._bets)], pairs[len(self._bets) :]

@@ -8,7 +8,7 @@ from typing import Any
 
 from gitlab_mesh.core.judge.betting import Arms, Tolerance
 from gitlab_mesh.core.judge.evidence import Baseline, Recent, Standing, check_counts
-from gitlab_mesh.core.judge.excess import Excess
+from gitlab_mesh.core.judge.excess import COARSE, Excess
 from gitlab_mesh.core.judge.latency import Bound, slower_than
 from gitlab_mesh.core.judge.limit import ABOVE, BELOW, OUTAGE, Limit
 from gitlab_mesh.core.judge.model import Importance, Judgement, Look
@@ -87,6 +87,7 @@ class Judge:
         self.peak = 1.0
         self.peak_time = 0.0
         self._standing: Standing | None = None
+        self._parts: dict[str, float] | None = None
 
     def look(self, look: Look) -> Judgement:
         """Take one look and say what is known.
@@ -95,7 +96,7 @@ class Judge:
             look: What came since the look before. A look that cannot be true (negative counts, more errors than
                 requests, a time that does not rise) brings no evidence and opens no gate.
         """
-        self._standing = None
+        self._standing = self._parts = None
         problem = check_counts(look, self.time)
         self.problems = (*look.problems, problem) if problem else look.problems
         self.fresh = False
@@ -213,6 +214,7 @@ class Judge:
                 Tolerance(bound.margin, bound.margin_slack, bound.base),
                 promote_level=settings.false_promotion,
                 lag_looks=self._lag,
+                bets=COARSE,
             )
             track.begin(bound.base)
             tracks.append((bound, track))
@@ -225,6 +227,11 @@ class Judge:
 
     def evidence_by_metric(self) -> dict[str, float]:
         """Return the share of ``evidence`` that each metric brings; their sum rejects at 1 / false_rollback."""
+        if self._parts is None:
+            self._parts = self._weigh()
+        return self._parts
+
+    def _weigh(self) -> dict[str, float]:
         parts = {"errors": 1.0, "latency": 1.0, "outage": exp(min(self.outage_log, 600.0))}
         if not self.starting:
             parts["errors"] = self.errors.worse.wealth

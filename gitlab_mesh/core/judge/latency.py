@@ -50,7 +50,7 @@ def slower_than(histogram: Histogram, seconds: float) -> int:
     return sum(count for bound, count in pairs if bound > seconds)
 
 
-def plan_bounds(stable: Histogram, *, tolerance: float, margin: float, most: int = 6) -> tuple[Bound, ...]:
+def plan_bounds(stable: Histogram, *, tolerance: float, margin: float, most: int = 5) -> tuple[Bound, ...]:
     """Choose the bounds from stable's histogram.
 
     Args:

@@ -110,6 +110,7 @@ class Verdict:
         stable_n: Requests behind the estimate.
         canary_n: Requests behind the estimate.
         reason: One sentence that a tired person understands.
+        label: What the values are, where the metric's name does not say it ("slower than 25 ms" for "latency").
     """
 
     metric: str
@@ -124,6 +125,7 @@ class Verdict:
     stable_n: int = 0
     canary_n: int = 0
     reason: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)

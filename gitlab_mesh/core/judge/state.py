@@ -26,6 +26,7 @@ SCHEMA = 1
 _SCALARS = (
     "early_bad", "hasty_until", "outage_log", "weight", "rps", "peak", "peak_time",
 )  # fmt: skip
+_NONE = -1.7976931348623157e308
 _COUNTS = ("step_requests", "silent")
 _TEXTS = ("crash", "layout_problem")
 
@@ -59,7 +60,7 @@ def dump_judge(judge: Judge) -> dict[str, Any]:
         "outage": _pack(judge.outage.dump()),
         "recent": _pack(judge.recent.dump()),
         "share": _pack(judge.share.dump()),
-        "user": [track.dump() for track in judge.user],
+        "user": [_pack([_NONE if value is None else value for value in track.dump()]) for track in judge.user],
     }
     histogram = judge.baseline.histogram
     if histogram is not None:
@@ -115,7 +116,7 @@ def _fill(judge: Judge, state: Mapping[str, Any]) -> None:
         for limit, text in zip(judge.slo, state["slo"], strict=True):
             limit.load(_unpack(text))
     for track, numbers in zip(judge.user, state["user"], strict=True):
-        track.load(numbers)
+        track.load([None if number == _NONE else number for number in _unpack(numbers)])
     if "bounds" in state:
         chosen = [_unpack(text) for text in state["bounds"]]
         judge.compare_bounds([Bound(a, b, c, d, e, f, bool(g)) for a, b, c, d, e, f, g in chosen])

@@ -7,7 +7,7 @@ from math import exp, inf, log
 
 from gitlab_mesh.core.judge.betting import BETTER, WORSE, Arms, Capital, Tolerance
 from gitlab_mesh.core.judge.dispersion import Dispersion
-from gitlab_mesh.core.judge.excess import Excess
+from gitlab_mesh.core.judge.excess import FINE, Excess
 
 __all__ = ["Track", "relevant_prior"]
 
@@ -39,9 +39,11 @@ class Track:
         margin: Promotion boundary: evidence must show it to be below.
         promote_level: Chance of passing something at the margin.
         lag_looks: Of the dispersion guard.
+        bets: Of the interval that is shown.
     """
 
     __slots__ = (
+        "_bets",
         "base",
         "canary_bad",
         "canary_n",
@@ -64,6 +66,7 @@ class Track:
         *,
         promote_level: float,
         lag_looks: int,
+        bets: Sequence[float] = FINE,
     ) -> None:
         self.name = name
         self.base: float | None = None
@@ -72,7 +75,8 @@ class Track:
         self.worse = Capital(WORSE)
         self.fine = Capital(BETTER, ceiling=log(_CEILING / promote_level))
         self.dispersion = Dispersion(lag_looks)
-        self.excess = Excess()
+        self._bets = bets
+        self.excess = Excess(bets=bets)
         self.canary_n = self.canary_bad = self.stable_n = self.stable_bad = 0.0
 
     def look(self, arms: Arms, cap: float) -> None:
@@ -95,7 +99,7 @@ class Track:
         self.base = base
         self.worse.restart(self._prior())
         self.fine.restart()
-        self.excess = Excess()
+        self.excess = Excess(bets=self._bets)
         self.canary_n = self.canary_bad = self.stable_n = self.stable_bad = 0.0
 
     @property

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isfinite, log
 from typing import TYPE_CHECKING
 
 from gitlab_mesh.core.judge.forecast import requests_needed
 from gitlab_mesh.core.judge.model import Forecast, Gate, Importance, Judgement, Verdict, VerdictKind
+from gitlab_mesh.core.report.formatting import format_count, format_percent, format_seconds
 
 if TYPE_CHECKING:
     from gitlab_mesh.core.judge.judge import Judge
@@ -60,13 +62,13 @@ def judgement_of(judge: Judge) -> Judgement:
 
 
 def _percent(share: float | None) -> str:
-    return "nothing" if share is None else f"{100.0 * share:.3g} %"
+    return "nothing" if share is None else format_percent(share)
 
 
 def _describe(track: Track, what: str) -> str:
     return (
-        f"{what}: canary {_percent(track.canary)} of {track.canary_n:,.0f} requests, "
-        f"stable {_percent(track.stable)} of {track.stable_n:,.0f}"
+        f"{what}: canary {_percent(track.canary)} of {format_count(round(track.canary_n))} requests, "
+        f"stable {_percent(track.stable)} of {format_count(round(track.stable_n))}"
     )
 
 
@@ -117,14 +119,15 @@ def _latency(judge: Judge, breach: bool) -> Verdict:
     else:
         needed = [pair for pair in judge.latency if pair[0].required] or list(judge.latency)
         bound, track = min(needed, key=lambda pair: pair[1].fine.log_wealth)
-    kind, reason = _compared(judge, track, f"slower than {bound.seconds:g} s", breach)
-    return _verdict_of(track, "latency", kind, reason)
+    label = f"slower than {format_seconds(bound.seconds)}"
+    kind, reason = _compared(judge, track, label, breach)
+    return replace(_verdict_of(track, "latency", kind, reason), label=label)
 
 
 def _slo(judge: Judge, below: Limit, breach: bool) -> Verdict:
     limit = judge.settings.max_error_ratio or 0.0
     track = judge.errors
-    numbers = f"SLO: canary {_percent(track.canary)} errors of {track.canary_n:,.0f} requests"
+    numbers = f"SLO: canary {_percent(track.canary)} errors of {format_count(round(track.canary_n))} requests"
     passed = below.log_wealth >= log(1.0 / judge.settings.false_promotion)
     if breach:
         kind, word = VerdictKind.BREACH, f"above {_percent(limit)}, and stable is not"

@@ -54,7 +54,7 @@ def test_a_time_becomes_the_right_multiple(slower: float, median: float) -> None
 def test_few_bounds_of_many_and_none_of_nothing() -> None:
     fine = (*tuple(0.001 * 1.3**i for i in range(40)), inf)
     counts = tuple(1000 for _ in fine)
-    assert len(plan_bounds(Histogram(fine, counts), tolerance=0.05, margin=0.1, most=6)) == 6
+    assert len(plan_bounds(Histogram(fine, counts), tolerance=0.05, margin=0.1)) == 5
     assert plan_bounds(Histogram(BOUNDS, (0,) * 11), tolerance=0.05, margin=0.1) == ()
     one_bucket = Histogram(BOUNDS, (1000, *([0] * 10)))
     assert [bound.seconds for bound in plan_bounds(one_bucket, tolerance=0.05, margin=0.1)] == [0.005]
@@ -126,6 +126,15 @@ def test_a_limit_stops_at_its_cap_and_ceiling() -> None:
     assert fine.look(10**6, 0) == pytest.approx(5.0)
     with pytest.raises(ValueError, match="expected 5 numbers"):
         fine.load([0.0])
+    other = Limit.beside(0.02, BELOW, ceiling=5.0)
+    other.load(fine.dump())
+    assert other.look(100, 3) == fine.look(100, 3) < 5.0
+
+
+def test_the_likelihood_ratio_by_hand() -> None:
+    limit = Limit.beside(0.02, [5.0])
+    assert limit.look(10, 2) == pytest.approx(2 * log(0.1 / 0.02) + 8 * log(0.9 / 0.98))
+    assert Limit.beside(0.5, [80.0]).look(1, 0) == pytest.approx(log((1 - 0.995) / 0.5))
 
 
 # --- dispersion --------------------------------------------------------------------------------------------------
