@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from gitlab_mesh.core.judge.model import Judgement
 from gitlab_mesh.core.metrics.counts import Side
 from gitlab_mesh.core.report.formatting import format_count, format_duration, format_percent
+from gitlab_mesh.core.report.headline import name_release, say_headline, say_sentence
 from gitlab_mesh.core.report.model import Link, LinksSection, Outcome, Report, Section, TextSection
 from gitlab_mesh.core.report.renderers import carry_history, render_note
 from gitlab_mesh.core.report.review import plan_review
@@ -44,6 +45,7 @@ class Narrator:
         started: Monotonic time of the run's start.
         rollout: Id of the rollout, once there is one.
         commit: Whose deployment ends here, where another pipeline's is ended.
+        hotfix: Why it is a hotfix; "" for an ordinary release.
     """
 
     ports: ServicePorts
@@ -53,6 +55,7 @@ class Narrator:
     started: float
     rollout: str = ""
     commit: str = ""
+    hotfix: str = ""
     feedback: Feedback = field(init=False)
     _stack: ExitStack = field(default_factory=ExitStack)
     _shown: str = ""
@@ -157,7 +160,8 @@ class Narrator:
         weight = format_percent(state.written)
         facts = {
             "image": self.what,
-            "phase": state.phase.value,
+            "hotfix": self.hotfix,
+            "phase": state.phase.value if end is None else "",
             "canary weight": weight,
             "rollout": self.rollout,
             "driver": self.ports.driver.holder,
@@ -180,8 +184,8 @@ class Narrator:
             service=service.name,
             namespace=service.namespace,
             outcome=outcome,
-            headline=self._headline(outcome, state),
-            reason=end.reason if end else (self.timeline.judgement.reason if self.timeline.judgement else ""),
+            headline=say_headline(outcome, name_release(service.name, self.what), self.elapsed, state.written),
+            reason=self._reason(state, end),
             next_step=next_step,
             exit_code=exit_code,
             started=self._began,
@@ -198,20 +202,13 @@ class Narrator:
             },
         )
 
-    def _headline(self, outcome: Outcome, state: RolloutState) -> str:
-        name = f"{self.ports.service.name}: {self.what}" if self.what else self.ports.service.name
-        took = format_duration(self.elapsed)
-        match outcome:
-            case Outcome.RUNNING:
-                return f"{name} gets {format_percent(state.written)} of the requests ({state.phase.value})"
-            case Outcome.PROMOTED:
-                return f"{name} was promoted after {took}"
-            case Outcome.REJECTED:
-                return f"{name} was rejected after {took}; stable serves everything"
-            case Outcome.UNSAFE:
-                return f"{name}: a person is needed now"
-            case _:
-                return f"{name}: {outcome.value} after {took}; canary weight {format_percent(state.written)}"
+    def _reason(self, state: RolloutState, end: End | None) -> str:
+        """Say why it ended, or what is going on and what is still missing."""
+        if end is not None:
+            return say_sentence(end.reason)
+        step = f"step {state.step + 1} of {len(state.plan.steps)}" if state.phase is Phase.STEP else state.phase.value
+        missing = f": {_missing(state, self.timeline.judgement)}" if state.phase is Phase.STEP else ""
+        return say_sentence(f"{step}{missing}")
 
     def _progress(self, state: RolloutState, action: Action, evidence: Evidence) -> str:
         if action.verb is Verb.AWAIT_CANARY or action.verb is Verb.AWAIT_STABLE:

@@ -209,7 +209,7 @@ def _promote_gate(judge: Judge, verdicts: list[Verdict], forecast: Forecast | No
     critical = [verdict for verdict in verdicts if verdict.importance is Importance.CRITICAL]
     open_ones = [verdict for verdict in critical if verdict.kind is VerdictKind.UNDECIDED and verdict.metric != "share"]
     if open_ones:
-        more = f"; about {forecast.requests:,} more canary requests" if forecast else ""
+        more = f"; about {format_count(forecast.requests)} more canary requests" if forecast else ""
         if forecast and forecast.seconds is not None:
             more += f", {forecast.seconds / 60.0:.1f} min"
         return Gate(False, open_ones[0].reason + more)

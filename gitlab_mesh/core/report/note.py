@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gitlab_mesh.core.judge.model import VerdictKind
 from gitlab_mesh.core.report.formatting import format_count, format_duration, format_time
 from gitlab_mesh.core.report.history import render_state
 from gitlab_mesh.core.report.markdown import code_span, escape_text, fence, link, table, table_cell
@@ -96,7 +97,12 @@ def _render_decision(report: Report) -> str:
 def _render_verdicts(report: Report) -> Iterator[str]:
     for section in find_verdict_sections(report):
         judgement = section.judgement
-        rows = list(list_verdict_rows(judgement))
+        # How traffic was split is the tool's own check: it is among the details unless something is wrong with it.
+        rows = [
+            row
+            for row in list_verdict_rows(judgement)
+            if row.verdict.metric != "share" or row.verdict.kind is not VerdictKind.PASS
+        ]
         if not rows:
             continue
         cells = [

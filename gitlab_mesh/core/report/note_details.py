@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from gitlab_mesh.core.report.formatting import format_count, format_duration, format_time
 from gitlab_mesh.core.report.markdown import code_span, escape_text, fence, link, summary_text, table, table_cell
-from gitlab_mesh.core.report.model import Attempt, Report, TableSection, TextSection
+from gitlab_mesh.core.report.model import Attempt, Outcome, Report, TableSection, TextSection
 from gitlab_mesh.core.report.weight_chart import find_weights, render_mermaid
 from gitlab_mesh.core.report.wording import (
     OUTCOME_SYMBOL,
@@ -18,6 +18,9 @@ from gitlab_mesh.core.report.wording import (
 )
 
 __all__ = ["MAX_ROWS", "render_folds", "render_table_section", "render_text_section"]
+
+_OVER = frozenset({Outcome.PROMOTED, Outcome.DEPLOYED, Outcome.REJECTED, Outcome.ROLLED_BACK})
+"""What was still missing at the last look is of no use any more."""
 
 MAX_ROWS = 20
 """Of anything listed in a note; the job's report has them all."""
@@ -75,9 +78,9 @@ def _list_reasons(report: Report) -> Iterator[str]:
             for row in list(list_verdict_rows(judgement))[:MAX_ROWS]
         ]
         for name, gate in (("raise the weight", judgement.raise_gate), ("promote", judgement.promote_gate)):
-            if not gate.open and gate.reason and not judgement.rejected:
+            if not gate.open and gate.reason and not judgement.rejected and report.outcome not in _OVER:
                 lines.append(f"- Missing to {name}: {escape_text(gate.reason, 400)}")
-        if judgement.forecast:
+        if judgement.forecast and report.outcome not in _OVER:
             wait = judgement.forecast.seconds
             lines.append(
                 f"- About {format_count(judgement.forecast.requests)} more canary requests are needed"

@@ -138,18 +138,26 @@ def list_verdict_rows(judgement: Judgement) -> Iterator[VerdictRow]:
         informational = verdict.importance is Importance.INFORMATIONAL
         yield VerdictRow(
             verdict=verdict,
-            metric=verdict.metric + (" (informational)" if informational else ""),
+            metric=(verdict.label or verdict.metric) + (" (informational)" if informational else ""),
             stable=format_value(verdict.stable, verdict.unit),
             canary=format_value(verdict.canary, verdict.unit),
             stable_n=format_count(verdict.stable_n) if verdict.stable_n else "",
             canary_n=format_count(verdict.canary_n) if verdict.canary_n else "",
             difference=format_difference(verdict.effect, verdict.unit),
             interval=_format_interval(verdict),
-            reason=verdict.reason.removeprefix(f"{verdict.metric}: "),
+            reason=_strip_name(verdict),
             word=VERDICT_WORD[verdict.kind],
             symbol=VERDICT_SYMBOL[verdict.kind],
             tone=VERDICT_TONE[verdict.kind],
         )
+
+
+def _strip_name(verdict: Verdict) -> str:
+    """The reason without the name of the row that it explains."""
+    for name in (verdict.label, verdict.metric):
+        if name and verdict.reason.startswith(f"{name}: "):
+            return verdict.reason.removeprefix(f"{name}: ")
+    return verdict.reason
 
 
 def find_judgements(report: Report) -> tuple[Judgement, ...]:
