@@ -133,7 +133,8 @@ class IstioProxySource:
         )
         if not pages:
             problems = ("every pod that was listed is gone",)
-        return Snapshot(samples, (), problems, started)
+        unplaced = {page.pod.name: page.counts.unplaced for page in pages if page.counts.unplaced.requests}
+        return Snapshot(samples, (), problems, started, unplaced)
 
     def _now(self) -> float:
         return self._offset + self._context.clock.monotonic()

@@ -80,7 +80,7 @@ class PrometheusSource:
                 why="every request would count as often",
                 hint="query through a deduplicating layer (Thanos, Mimir), or scrape each proxy by one job",
             )
-        samples, more = self._make_samples(owners, targets)
+        samples, more, _ = self._make_samples(owners, targets)
         if not any(sample.side is Side.STABLE and sample.counts.requests for sample in samples):
             if problems or more:
                 raise NoDataError(f"Prometheus {self._api.shown}: {(problems + more)[0]}")
@@ -98,13 +98,13 @@ class PrometheusSource:
         deadline = time.monotonic() + self._timeout
         now = self._read_time(deadline)
         owners, problems = self._read_owners(targets, now, deadline)
-        samples, more = self._make_samples(owners, targets)
+        samples, more, unplaced = self._make_samples(owners, targets)
         if self._reporter == "destination":
             samples += self._read_idle_pods(owners, targets, now, deadline)
         if not samples and not problems and not more:
             more = [f"Prometheus has no request counter of these workloads younger than {self._max_age:g} s"]
         user, unread = self._read_user(targets, now, deadline)
-        return Snapshot(tuple(samples), tuple(user), (*problems, *more, *unread), now)
+        return Snapshot(tuple(samples), tuple(user), (*problems, *more, *unread), now, unplaced)
 
     def _read_time(self, deadline: float) -> float:
         answer = self._api.query("time()", deadline=deadline)
@@ -126,9 +126,10 @@ class PrometheusSource:
 
     def _make_samples(
         self, owners: Sequence[Owner], targets: Sequence[SideTarget]
-    ) -> tuple[list[PodSample], list[str]]:
+    ) -> tuple[list[PodSample], list[str], dict[str, Counts]]:
         samples = []
         problems = []
+        unplaced = {}
         for owner in owners:
             if owner.duplicate:
                 problems.append(f"pod {owner.name} is there more than once ({owner.duplicate}); it is not counted")
@@ -142,7 +143,9 @@ class PrometheusSource:
             sides = counts.sides if self._reporter == "source" and counts.seen else counts.seen
             name = f"{owner.namespace}/{owner.name}" if self._reporter == "source" else owner.name
             samples += [PodSample(name, side, owner.time_seconds, counts.sides[side]) for side in sorted(sides)]
-        return samples, problems
+            if counts.unplaced.requests:
+                unplaced[name] = counts.unplaced
+        return samples, problems, unplaced
 
     def _read_idle_pods(
         self, owners: Sequence[Owner], targets: Sequence[SideTarget], now: float, deadline: float

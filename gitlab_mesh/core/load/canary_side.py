@@ -23,6 +23,8 @@ class CanarySide:
     Attributes:
         sender: By the proxies that sent to the canary: one a request, whatever was retried; None: not readable.
         receiver: By the canary's own proxies: one an attempt; None: not readable.
+        unplaced: To the service's host, refused by the senders before any pod was chosen: every pod ejected or a limit
+            of the connection pool reached. Nobody can tell whose they were; they are held against the canary.
         stable_requests: That stable got meanwhile.
         share: Of the route's requests that the canary should get (0–1); None: unknown.
         problem: Why the counts are not complete; empty: they are.
@@ -31,6 +33,7 @@ class CanarySide:
     sender: Counts | None
     receiver: Counts | None
     stable_requests: int
+    unplaced: Counts = Counts()
     share: float | None = None
     problem: str = ""
 
@@ -85,10 +88,19 @@ def _judge(side: CanarySide, threshold: Threshold) -> Verdict:
         case "circuit_breaker" | "connection_failures":
             if sender is None:
                 return threshold.verdict(VerdictKind.NO_DATA, None, 0, _SENDER_ONLY)
-            count = sender.events.get(threshold.metric, 0)
-            return threshold.measured(count / max(sender.requests, 1), sender.requests)
+            return _judge_event(threshold, sender, side.unplaced)
         case _:
             return _judge_latency(sender or receiver or Counts(), threshold)
+
+
+def _judge_event(threshold: Threshold, sender: Counts, unplaced: Counts) -> Verdict:
+    nowhere = unplaced.events.get(threshold.metric, 0)
+    total = max(sender.requests + nowhere, 1)
+    found = threshold.measured((sender.events.get(threshold.metric, 0) + nowhere) / total, total)
+    if not nowhere or found.kind is not VerdictKind.BREACH:
+        return found
+    said = f"{found.reason}; {format_count(nowhere)} of them were refused before a pod of either side was chosen"
+    return threshold.verdict(found.kind, found.canary, total, said)
 
 
 def _judge_errors(side: CanarySide, threshold: Threshold) -> Verdict:

@@ -102,9 +102,12 @@ class Snapshot:
         problems: Why something is missing, one sentence each ("pod shop-canary-x: 503 from the pod proxy").
         time_seconds: When the reading began, by the clock that also stamps the samples (Unix seconds); None where
             the source cannot tell. A sample at or after it was taken after everything that the caller did before.
+        unplaced: By sending pod, cumulative: requests to the service's host for which no pod was chosen (all
+            ejected, a limit of the connection pool), so that nobody can tell which side they were for.
     """
 
     samples: tuple[PodSample, ...] = ()
     user: tuple[UserSample, ...] = ()
     problems: tuple[str, ...] = ()
     time_seconds: float | None = None
+    unplaced: Mapping[str, Counts] = field(default_factory=dict)

@@ -55,6 +55,7 @@ class IstioCounts:
         hosts: All destination hosts of series that were looked at, for "not found" messages.
         workloads: All destination workloads ("namespace/name"), for the same.
         reporters: All reporters, for the same.
+        unplaced: Requests to the sides' host that reached no pod and name no side (``Snapshot.unplaced``).
     """
 
     sides: Mapping[Side, Counts]
@@ -62,6 +63,7 @@ class IstioCounts:
     hosts: frozenset[str] = frozenset()
     workloads: frozenset[str] = frozenset()
     reporters: frozenset[str] = frozenset()
+    unplaced: Counts = Counts()
 
 
 @dataclass(slots=True)
@@ -87,6 +89,7 @@ def read_istio(samples: Iterable[Sample], *, reporter: str, targets: Sequence[Si
             not be seen then), or a histogram is broken. A wrong sum is worse than none.
     """
     tallies = {target.side: _Tally() for target in targets}
+    unplaced = _Tally()
     seen: set[Side] = set()
     known: set[tuple[str, frozenset[tuple[str, str]]]] = set()
     names: set[str] = set()
@@ -101,6 +104,8 @@ def read_istio(samples: Iterable[Sample], *, reporter: str, targets: Sequence[Si
         reporters.add(labels.get("reporter", ""))
         target = find_target(labels, reporter, targets)
         if target is None:
+            if name == REQUESTS and _is_unplaced(labels, reporter, targets):
+                _add_requests(unplaced, sample)
             continue
         names.add(sample.name)
         seen.add(target.side)
@@ -126,7 +131,19 @@ def read_istio(samples: Iterable[Sample], *, reporter: str, targets: Sequence[Si
         )
         for side, tally in tallies.items()
     }
-    return IstioCounts(sides, frozenset(seen), frozenset(hosts), frozenset(workloads), frozenset(reporters))
+    nowhere = Counts(
+        unplaced.requests, dict(sorted(unplaced.errors.items())), None, dict(sorted(unplaced.events.items()))
+    )
+    return IstioCounts(sides, frozenset(seen), frozenset(hosts), frozenset(workloads), frozenset(reporters), nowhere)
+
+
+def _is_unplaced(labels: Mapping[str, str], reporter: str, targets: Sequence[SideTarget]) -> bool:
+    host = labels.get("destination_service", "")
+    return (
+        reporter == "source" == labels.get("reporter")
+        and labels.get("destination_workload", "") in _UNKNOWN
+        and any(is_same_host(host, target.service_host, target.namespace) for target in targets)
+    )
 
 
 def find_target(labels: Mapping[str, str], reporter: str, targets: Sequence[SideTarget]) -> SideTarget | None:

@@ -79,6 +79,7 @@ class MeshSide:
             sender=sender.served(Side.CANARY) if sender else None,
             receiver=receiver.served(Side.CANARY) if receiver else None,
             stable_requests=max((view.served(Side.STABLE).requests for view in views), default=0),
+            unplaced=sender.unplaced() if sender else EMPTY,
             share=self._share(),
             problem=missing[0] if missing else "",
         )
@@ -120,12 +121,15 @@ class _Counters:
         self._source = source
         self._before: dict[tuple[Side, str], Counts] = {}
         self._now: dict[tuple[Side, str], Counts] = {}
+        self._unplaced_before: dict[str, Counts] = {}
+        self._unplaced: dict[str, Counts] = {}
         self._since: float | None = None
         self.problem = ""
 
     def begin(self, targets: tuple[SideTarget, ...]) -> None:
         snapshot = self._source.read(targets)
         self._before = _by_pod(snapshot)
+        self._unplaced_before = self._unplaced = dict(snapshot.unplaced)
 
     def read(self, targets: tuple[SideTarget, ...]) -> None:
         """Read once more; ``problem`` says why the counts are not complete yet."""
@@ -138,6 +142,7 @@ class _Counters:
             times = [sample.time_seconds for sample in snapshot.samples]
             self._since = max(times, default=None) if snapshot.time_seconds is None else snapshot.time_seconds
         self._now.update(_by_pod(snapshot))
+        self._unplaced = {**self._unplaced, **snapshot.unplaced}
         self.problem = self._find_problem(snapshot)
 
     def _find_problem(self, snapshot: Snapshot) -> str:
@@ -160,6 +165,13 @@ class _Counters:
             if its_side is side:
                 added = increment(self._before.get((side, pod), EMPTY), now)
                 total = merge(total, added or EMPTY)
+        return total
+
+    def unplaced(self) -> Counts:
+        """Return what the senders refused since ``begin`` without a pod."""
+        total = EMPTY
+        for pod, now in self._unplaced.items():
+            total = merge(total, increment(self._unplaced_before.get(pod, EMPTY), now) or EMPTY)
         return total
 
 

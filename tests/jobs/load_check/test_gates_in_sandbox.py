@@ -16,7 +16,7 @@ import pytest
 
 from gitlab_mesh.sandbox.world import Sandbox, SandboxSpec
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(120), pytest.mark.xdist_group("releases")]
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(120), pytest.mark.xdist_group("load")]
 
 LIMITS = {
     "client": ("p99 < 1s", "errors < 20%", "checks > 50%"),
@@ -99,7 +99,7 @@ def test_a_wrong_answer_fails_a_check_and_a_slower_release_the_comparison(tmp_pa
         assert code == 0, log
         baseline = tmp_path / "before.json"
         (tmp_path / "out" / "load.json").rename(baseline)
-        move(sandbox, 50)
+        move(sandbox, 10)
         code, found, log = check(sandbox, tmp_path, Case("good", "checks > 99%"), more=right, canary="off")
         assert (code, breaches(found)) == (14, ["checks > 99%"]), log
     with Sandbox.start(SandboxSpec()) as sandbox:
