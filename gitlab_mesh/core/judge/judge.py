@@ -169,7 +169,7 @@ class Judge:
             self.early_bad += bad
             self.outage.look(arms.canary_n, bad, self._cap("outage"))
             self.outage_log = min(self.outage.log_wealth, self.errors.worse.log_wealth)
-        if self.slo is not None:
+        elif self.slo is not None:
             for limit in self.slo:
                 limit.look(arms.canary_n, bad)
         self._compare_latency(look)
