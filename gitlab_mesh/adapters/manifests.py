@@ -1,0 +1,226 @@
+"""Reading Kubernetes objects of files, directories, globs and standard input: the port ``Manifests``."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator, Sequence
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+from gitlab_mesh.adapters.yaml_documents import RawDocument, locate_path, read_documents
+from gitlab_mesh.core.analysis.model import Document, Problem, mapping
+from gitlab_mesh.core.analysis.reading import Comment, ManifestSet
+from gitlab_mesh.core.istio_schema.catalog import engine_kind
+from gitlab_mesh.errors import UsageError
+
+__all__ = ["FileManifests"]
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+_IGNORED = {"node_modules", "vendor", "__pycache__"}
+_MARK = "gitlab-mesh:"
+_MESH_CONFIG = frozenset(
+    "accessLogFile accessLogEncoding accessLogFormat ca caCertificates connectTimeout defaultConfig "
+    "defaultDestinationRuleExportTo defaultProviders defaultServiceExportTo defaultVirtualServiceExportTo "
+    "discoverySelectors enableAutoMtls enablePrometheusMerge enableTracing extensionProviders h2UpgradePolicy "
+    "inboundClusterStatName inboundTrafficPolicy ingressClass ingressControllerMode ingressSelector ingressService "
+    "localityLbSetting meshMTLS outboundClusterStatName outboundTrafficPolicy pathNormalization proxyHttpPort "
+    "proxyListenPort rootNamespace serviceScopeConfigs serviceSettings tcpKeepalive tlsDefaults trustDomain "
+    "trustDomainAliases verifyCertificateAtClient".split()
+)
+
+
+class FileManifests:
+    """Files with Kubernetes objects.
+
+    Args:
+        stdin: Bytes of standard input, for ``-``; None reads the process' own.
+    """
+
+    def __init__(self, stdin: bytes | None = None) -> None:
+        self._stdin = stdin
+        self._texts: dict[str, str] = {}
+        self._split: dict[str, list[str]] = {}
+
+    def read(self, paths: Sequence[str], *, assumed: bool = False) -> ManifestSet:
+        """Read everything; broken documents become problems.
+
+        Raises:
+            UsageError: A path does not exist, or a file cannot be opened.
+        """
+        documents: list[Document] = []
+        problems: list[Problem] = []
+        skipped: dict[str, int] = {}
+        files = objects = 0
+        running = gc.isenabled()
+        gc.disable()  # hundreds of thousands of containers live to the end: collecting them costs and frees nothing
+        try:
+            for name in _files(paths):
+                files += 1
+                text, fault = self._text(name)
+                if fault:
+                    problems.append(fault)
+                    continue
+                for raw in read_documents(text):
+                    problems += _problems(name, raw)
+                    for document, known in _objects(name, raw):
+                        objects += 1
+                        if known:
+                            document.assumed = assumed
+                            document.number = len(documents)
+                            documents.append(document)
+                        else:
+                            skipped[document.kind] = skipped.get(document.kind, 0) + 1
+        finally:
+            if running:
+                gc.enable()
+        return ManifestSet(documents, problems, files, objects, skipped)
+
+    def _text(self, name: str) -> tuple[str, Problem | None]:
+        if name == "-":
+            data = sys.stdin.buffer.read() if self._stdin is None else self._stdin
+        else:
+            try:
+                data = Path(name).read_bytes()
+            except OSError as error:
+                raise UsageError(f"{name} cannot be read", why=str(error.strerror)) from error
+        encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError as error:
+            before = data[: error.start]
+            place = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+            return "", _problem(name, "GM0006", *place, f"byte 0x{data[error.start]:02x} is not UTF-8")
+        self._texts[name] = text
+        return text, None
+
+    def _lines(self, name: str) -> list[str]:
+        if name not in self._split:
+            self._split[name] = self._texts.get(name, "").replace("\r\n", "\n").split("\n")
+        return self._split[name]
+
+    def locate(self, problem: Problem) -> tuple[int, int]:
+        """Return line and column of a problem, from 1."""
+        if problem.place is not None:
+            return problem.place
+        document = problem.document
+        lines = self._lines(document.file)[document.first_line - 1 : document.last_line - 1]
+        path = (*document.prefix, *problem.path)
+        line, column = locate_path("\n".join(lines) + "\n", path, at_key=problem.at_key)
+        return document.first_line + line, column + 1
+
+    def comments(self, file: str) -> list[Comment]:
+        """Return the comments of a file that are meant for us."""
+        if _MARK not in self._texts.get(file, ""):
+            return []
+        found = []
+        for number, line in enumerate(self._lines(file), start=1):
+            before, mark, text = line.partition(_MARK)
+            if mark and before.rstrip().endswith("#"):
+                found.append(Comment(number, text.strip(), alone=not before.rstrip().rstrip("#").strip()))
+        return found
+
+    def lines(self, file: str, first: int, last: int) -> list[str]:
+        """Return source lines, from 1, both included."""
+        return self._lines(file)[max(first - 1, 0) : last]
+
+
+def _files(paths: Sequence[str]) -> Iterator[str]:
+    for path in paths:
+        if path == "-":
+            yield path
+        elif Path(path).is_dir():
+            yield from sorted(_walk(Path(path)))
+        elif Path(path).exists():
+            yield path
+        else:
+            found = sorted(item for item in glob(path, recursive=True) if Path(item).is_file())
+            if not found:
+                raise UsageError(f"{path} does not exist", hint="name files, directories, globs, or - for standard input")
+            yield from found
+
+
+def _walk(directory: Path) -> Iterator[str]:
+    for item in directory.iterdir():
+        if item.name.startswith(".") or item.name in _IGNORED:
+            continue
+        if item.is_dir() and not item.is_symlink():
+            yield from _walk(item)
+        elif item.suffix in _SUFFIXES and item.is_file():
+            yield str(item)
+
+
+def _problem(file: str, code: str, line: int, column: int, message: str) -> Problem:
+    nowhere = Document("", "", "", file, {}, file, line, line)
+    return Problem(nowhere, (), message, code=code, place=(line, column))
+
+
+def _problems(file: str, raw: RawDocument) -> list[Problem]:
+    if not raw.faults:
+        return []
+    found = next((document for document, _ in _objects(file, raw)), None)
+    problems = []
+    for fault in raw.faults:
+        problem = _problem(file, fault.code, fault.line, fault.column, fault.message)
+        problems.append(problem._replace(document=found) if found else problem)
+    return problems
+
+
+def _objects(file: str, raw: RawDocument) -> Iterator[tuple[Document, bool]]:
+    """Yield the objects of a document, and whether rules know the kind."""
+    body = raw.value
+    if body.__class__ is not dict:
+        return
+    kind, version = body.get("kind"), body.get("apiVersion")
+    if kind is None and version is None:
+        yield from _bare(file, raw, body)
+    elif isinstance(kind, str) and kind.endswith("List") and isinstance(body.get("items"), list):
+        for i, item in enumerate(body["items"]):
+            if isinstance(item, dict) and isinstance(item.get("kind", kind[:-4]), str):
+                item.setdefault("kind", kind[:-4])
+                item.setdefault("apiVersion", version)
+                yield _object(file, raw, item, ("items", i))
+    elif isinstance(kind, str):
+        yield _object(file, raw, body, ())
+        if kind == "ConfigMap" and isinstance(mapping(body.get("data")).get("mesh"), str):
+            yield from _embedded(file, raw, body)
+
+
+def _object(file: str, raw: RawDocument, body: dict[str, Any], prefix: tuple[str | int, ...]) -> tuple[Document, bool]:
+    kind, version = str(body["kind"]), body.get("apiVersion")
+    metadata = mapping(body.get("metadata"))
+    name, namespace = metadata.get("name"), metadata.get("namespace")
+    word = engine_kind(version, kind) if isinstance(version, str) else ""
+    document = Document(
+        word or kind,
+        version if isinstance(version, str) else "",
+        namespace if isinstance(namespace, str) else "",
+        str(name) if name is not None else "",
+        body,
+        file,
+        raw.first_line,
+        raw.last_line,
+        prefix,
+    )
+    return document, bool(word)
+
+
+def _bare(file: str, raw: RawDocument, body: dict[str, Any]) -> Iterator[tuple[Document, bool]]:
+    """Files without a kind: MeshConfig and MeshNetworks, as Istio's own ``--meshConfigFile`` takes them."""
+    if body and set(body) <= _MESH_CONFIG:
+        yield Document("MeshConfig", "", "istio-system", "istio", body, file, raw.first_line, raw.last_line), True
+    elif set(body) == {"networks"}:
+        namespace, name = "istio-system", "meshnetworks"
+        yield Document("MeshNetworks", "", namespace, name, body, file, raw.first_line, raw.last_line), True
+
+
+def _embedded(file: str, raw: RawDocument, body: dict[str, Any]) -> Iterator[tuple[Document, bool]]:
+    metadata = mapping(body.get("metadata"))
+    for inner in read_documents(body["data"]["mesh"]):
+        if isinstance(inner.value, dict):
+            namespace, name = str(metadata.get("namespace", "istio-system")), str(metadata.get("name", "istio"))
+            yield (
+                Document("MeshConfig", "", namespace, name, inner.value, file, raw.first_line, raw.last_line),
+                True,
+            )

@@ -1,0 +1,347 @@
+"""Multi-document YAML as Kubernetes reads it, fast: values first, places only when somebody asks for one.
+
+Kubernetes decodes with Go's YAML 1.1 rules (sigs.k8s.io/yaml): ``yes`` and ``on`` are booleans, ``0777`` is octal,
+``12:30`` and dates are texts, a key that stands twice is an error, ``<<`` merges. PyYAML's own resolver differs in
+all of these, so its C parser gives events and the scalars are resolved here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+__all__ = ["Fault", "RawDocument", "locate_path", "read_documents"]
+
+MAX_DEPTH = 100
+MAX_VALUES = 500_000
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+_OPEN_IPV6 = re.compile(r"([\[,]\s*)([0-9A-Fa-f:.]*::)(?=\s*[,\]])")
+_INTEGER = re.compile(r"[-+]?(0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|[0-9][0-9_]*)")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_YES = ("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON")
+_NO = ("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF")
+_MISS: Any = object()
+_RESOLVED: dict[str, Any] = {
+    **dict.fromkeys(_YES, True),
+    **dict.fromkeys(_NO, False),
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf"), float("inf")),
+    "-.inf": float("-inf"),
+    ".nan": float("nan"),
+    ".NaN": float("nan"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with the YAML: a code of ``core.analysis.reading``, line and column from 1, a sentence."""
+
+    code: str
+    line: int
+    column: int
+    message: str
+
+
+@dataclass(slots=True)
+class RawDocument:
+    """One document: its value, its lines (from 1, the last one not included), what is wrong with it."""
+
+    value: Any
+    first_line: int
+    last_line: int
+    faults: list[Fault] = field(default_factory=list)
+
+
+class _BombError(Exception):
+    """The document expands to too much."""
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def read_documents(text: str) -> list[RawDocument]:
+    """Read every document of a file; one that is broken has faults and no value, the others are read still."""
+    try:
+        documents = list(_parse(text))
+    except (yaml.YAMLError, _BombError, RecursionError):
+        return list(_read_apart(text))
+    total = text.count("\n") + 2
+    for document, following in zip(documents, documents[1:], strict=False):
+        document.last_line = following.first_line
+    if documents:
+        documents[-1].last_line = total
+    return documents
+
+
+def _read_apart(text: str) -> Iterator[RawDocument]:
+    starts = [0, *(match.start() for match in _SEPARATOR.finditer(text) if match.start())]
+    line = 1
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        chunk = text[start:end]
+        count = chunk.count("\n")
+        for document in _read_one(chunk):
+            document.first_line, document.last_line = line, line + count + (0 if chunk.endswith("\n") else 1)
+            document.faults = [
+                Fault(fault.code, fault.line + line - 1, fault.column, fault.message) for fault in document.faults
+            ]
+            yield document
+        line += count
+
+
+def _read_one(chunk: str) -> list[RawDocument]:
+    try:
+        return list(_parse(chunk))
+    except _BombError as error:
+        return [RawDocument(None, 1, 1, [Fault("GM0005", error.line, 1, str(error))])]
+    except yaml.YAMLError as error:
+        mended = _OPEN_IPV6.sub(r'\1"\2"', chunk)
+        if mended != chunk:  # Go reads an unquoted address that ends in "::" in a flow list, libyaml does not
+            try:
+                return list(_parse(mended))
+            except (yaml.YAMLError, _BombError):
+                pass
+        return [RawDocument(None, 1, 1, [_explain(error, chunk)])]
+    except RecursionError:
+        return [RawDocument(None, 1, 1, [Fault("GM0005", 1, 1, "nested too deeply")])]
+
+
+def _explain(error: yaml.YAMLError, text: str) -> Fault:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark is None:  # the reader met a character that YAML forbids and knows its position only
+        position = int(getattr(error, "position", 0))
+        before = text[:position]
+        line, column = before.count("\n") + 1, position - before.rfind("\n")
+        return Fault("GM0002", line, column, "a character that YAML does not allow")
+    line, column = mark.line, mark.column
+    lines = text.splitlines()
+    here = lines[line] if line < len(lines) else ""
+    message = str(getattr(error, "problem", None) or "not YAML")
+    context = getattr(error, "context", None)
+    if "{{" in text:
+        place = next(i for i, item in enumerate(lines) if "{{" in item)
+        return Fault("GM0004", place + 1, lines[place].index("{{") + 1, "a template of Helm or the like, not rendered")
+    if here[: column + 1].count("\t") or here.lstrip(" ").startswith("\t"):
+        return Fault("GM0002", line + 1, here.index("\t") + 1, "a tab; YAML is indented with spaces")
+    return Fault("GM0002", line + 1, column + 1, f"{message} ({context})" if context else message)
+
+
+def resolve(text: str) -> Any:
+    """Return what a plain scalar means to Kubernetes."""
+    value = _RESOLVED.get(text, _MISS)
+    if value is not _MISS:
+        return value
+    if text[0] in "0123456789+-." and len(text) <= 64:
+        if _INTEGER.fullmatch(text):
+            return _integer(text)
+        if _FLOAT.fullmatch(text):
+            return float(text)
+    return text
+
+
+def _integer(text: str) -> Any:
+    plain = text.replace("_", "")
+    sign, digits = (plain[0], plain[1:]) if plain[0] in "+-" else ("", plain)
+    if len(digits) > 1 and digits[0] == "0" and digits.isdigit():
+        if not set(digits) <= set("01234567"):
+            return float(plain)
+        return int(sign + digits, 8)
+    try:
+        return int(plain, 0)
+    except ValueError:
+        return text
+
+
+def _parse(text: str) -> Iterator[RawDocument]:  # noqa: PLR0912, PLR0915 - one loop over events: it is the hot path
+    """Build values from the events of a stream; yields each document when it ends.
+
+    Raises:
+        yaml.YAMLError: The text is not YAML.
+        _BombError: A document expands to too much.
+    """
+    loader = _LOADER(text)
+    get = loader.get_event
+    scalar, alias = yaml.ScalarEvent, yaml.AliasEvent
+    mapping_start, sequence_start = yaml.MappingStartEvent, yaml.SequenceStartEvent
+    mapping_end, sequence_end = yaml.MappingEndEvent, yaml.SequenceEndEvent
+    document_start, document_end, stream_end = yaml.DocumentStartEvent, yaml.DocumentEndEvent, yaml.StreamEndEvent
+    cache: dict[str, Any] = {}
+    cached = cache.get
+    stack: list[tuple[Any, Any]] = []
+    container: Any = None  # list or dict that is being filled
+    key: Any = None  # of a dict: the key whose value comes next; None: a key comes next
+    anchors: dict[str, Any] = {}
+    pending: dict[int, str] = {}
+    root: Any = None
+    first = 1
+    faults: list[Fault] = []
+    aliases = False
+    try:
+        while True:
+            event = get()
+            kind = event.__class__
+            if kind is scalar:
+                value = event.value
+                if event.implicit[0] and event.tag is None:
+                    found = cached(value, _MISS)
+                    if found is _MISS:
+                        found = cache[value] = resolve(value)
+                    if container.__class__ is dict and key is None:
+                        if value in container:
+                            faults.append(_duplicate(event))
+                        key = value if found.__class__ is not bool else str(found).lower()
+                        if event.anchor:
+                            anchors[event.anchor] = found
+                        continue
+                    value = found
+                elif container.__class__ is dict and key is None:
+                    if value in container:
+                        faults.append(_duplicate(event))
+                    key = value
+                    continue
+                elif event.tag is not None:
+                    value = _tagged(event)
+                if event.anchor:
+                    anchors[event.anchor] = value
+            elif kind is mapping_start or kind is sequence_start:
+                value = {} if kind is mapping_start else []
+                if len(stack) >= MAX_DEPTH:
+                    raise _BombError(f"nested deeper than {MAX_DEPTH} levels", event.start_mark.line + 1)
+                if event.anchor:
+                    anchors[event.anchor] = _MISS
+                    pending[id(value)] = event.anchor
+                stack.append((container, key))
+                container, key = value, None
+                continue
+            elif kind is mapping_end or kind is sequence_end:
+                value = container
+                if kind is mapping_end and "<<" in value:
+                    _merge(value)
+                if pending and id(value) in pending:
+                    anchors[pending.pop(id(value))] = value
+                container, key = stack.pop()
+            elif kind is alias:
+                aliases = True
+                value = anchors.get(event.anchor, _MISS)
+                if value is _MISS:
+                    why = "contains itself" if event.anchor in anchors else "has no anchor before it"
+                    raise yaml.MarkedYAMLError(problem=f"*{event.anchor} {why}", problem_mark=event.start_mark)
+            elif kind is document_start:
+                first = event.start_mark.line + 1
+                root, faults, aliases = None, [], False
+                anchors.clear()
+                container, key = None, None
+                continue
+            elif kind is document_end:
+                if aliases and _expanded(root) > MAX_VALUES:
+                    raise _BombError(f"its aliases expand to more than {MAX_VALUES:,} values", first)
+                yield RawDocument(root, first, first, faults)
+                continue
+            elif kind is stream_end:
+                return
+            else:
+                continue
+            if container is None:
+                root = value
+            elif container.__class__ is list:
+                container.append(value)
+            elif key is None:
+                if not isinstance(value, str):
+                    raise yaml.MarkedYAMLError(problem="a key must be a word", problem_mark=event.start_mark)
+                key = value
+            else:
+                container[key] = value
+                key = None
+    finally:
+        loader.dispose()
+
+
+def _duplicate(event: Any) -> Fault:
+    mark = event.start_mark
+    return Fault("GM0003", mark.line + 1, mark.column + 1, f"the key {event.value} stands here twice")
+
+
+def _tagged(event: Any) -> Any:
+    return event.value if event.tag in ("!", "tag:yaml.org,2002:str") else resolve(event.value)
+
+
+def _merge(value: dict[str, Any]) -> None:
+    merged = value.pop("<<")
+    for source in merged if isinstance(merged, list) else [merged]:
+        if isinstance(source, dict):
+            for key, item in source.items():
+                value.setdefault(key, item)
+
+
+def _expanded(root: Any) -> int:
+    """Count the values of a document with its aliases written out; shared parts are counted once and multiplied."""
+    sizes: dict[int, int] = {}
+    stack: list[tuple[Any, bool]] = [(root, False)]
+    while stack:
+        node, done = stack.pop()
+        if not isinstance(node, (dict, list)):
+            continue
+        if id(node) in sizes and not done:
+            continue
+        children = list(node.values()) if isinstance(node, dict) else node
+        if done:
+            sizes[id(node)] = 1 + sum(sizes.get(id(child), 1) for child in children)
+        else:
+            stack.append((node, True))
+            stack += [(child, False) for child in children if isinstance(child, (dict, list))]
+    return sizes.get(id(root), 1)
+
+
+def locate_path(text: str, path: tuple[str | int, ...], *, at_key: bool) -> tuple[int, int]:
+    """Return line and column, from 0, of the longest part of a path that the document has.
+
+    Args:
+        text: The document alone.
+        path: Keys and indexes.
+        at_key: Point to the last key instead of its value.
+    """
+    try:
+        node = yaml.compose(text, Loader=_LOADER)
+    except (yaml.YAMLError, RecursionError):
+        mended = _OPEN_IPV6.sub(r'\1"\2"', text)
+        try:
+            node = yaml.compose(mended, Loader=_LOADER)
+        except (yaml.YAMLError, RecursionError):
+            return 0, 0
+    mark = node.start_mark if node is not None else None
+    for depth, step in enumerate(path):
+        found = _step(node, step)
+        if found is None:
+            break
+        key_node, node = found
+        complete = depth == len(path) - 1
+        short = node.end_mark.line == node.start_mark.line
+        mark = node.start_mark if complete and not at_key and (key_node is None or short) else (key_node or node).start_mark
+    return (mark.line, mark.column) if mark else (0, 0)
+
+
+def _step(node: Any, step: str | int) -> tuple[Any, Any] | None:
+    if isinstance(node, yaml.SequenceNode):
+        if isinstance(step, int) and 0 <= step < len(node.value):
+            return None, node.value[step]
+        return None
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    merged = None
+    found = None
+    for key, value in node.value:
+        if key.value == str(step):
+            found = (key, value)
+        elif key.value == "<<":
+            merged = value
+    if found is None and merged is not None:
+        for source in merged.value if isinstance(merged, yaml.SequenceNode) else [merged]:
+            inner = _step(source, step)
+            if inner:
+                return inner
+    return found

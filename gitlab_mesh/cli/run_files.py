@@ -1,0 +1,109 @@
+"""Running one job about files: ports, standard output, reports, exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gitlab_mesh.adapters.artifacts import DirectoryArtifacts
+from gitlab_mesh.adapters.clock import Interrupts, SystemClock
+from gitlab_mesh.adapters.commands import SubprocessCommands
+from gitlab_mesh.adapters.console import CIConsole
+from gitlab_mesh.adapters.manifests import FileManifests
+from gitlab_mesh.core.analysis.model import Document
+from gitlab_mesh.core.report.model import Report
+from gitlab_mesh.errors import GitlabMeshError, UsageError
+from gitlab_mesh.job import Job
+from gitlab_mesh.ports import Artifacts, Clock, Commands, Console
+
+__all__ = ["FileWiring", "run_files_job"]
+
+
+class FileWiring:
+    """``FilePorts`` on the real outside.
+
+    Args:
+        environ: The process' environment.
+        output: Directory for reports, or empty.
+        kube_context: Context of the kubeconfig, for live objects.
+    """
+
+    def __init__(self, environ: Mapping[str, str], *, output: str = "", kube_context: str | None = None) -> None:
+        self._environ = environ
+        self._kube_context = kube_context
+        self.console: Console = CIConsole(environ=environ)
+        self.manifests = FileManifests()
+        self.artifacts: Artifacts | None = DirectoryArtifacts(Path(output)) if output else None
+
+    @cached_property
+    def clock(self) -> Clock:
+        """Time."""
+        return SystemClock(Interrupts())
+
+    @cached_property
+    def commands(self) -> Commands:
+        """Programs (git)."""
+        return SubprocessCommands()
+
+    @property
+    def colour(self) -> bool:
+        """Whether standard output shows colour."""
+        if "NO_COLOR" in self._environ:
+            return False
+        return sys.stdout.isatty() or bool(self._environ.get("FORCE_COLOR") or self._environ.get("GITLAB_CI"))
+
+    def output(self, text: str) -> None:
+        """Write to standard output."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def read_file(self, path: str) -> str:
+        """Read a text file."""
+        try:
+            return Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path} cannot be read", why=str(error)) from error
+
+    def write_file(self, path: str, text: str) -> None:
+        """Write a text file."""
+        try:
+            Path(path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written", why=str(error.strerror)) from error
+
+    def live(self) -> list[Document]:
+        """Read the objects that rules are about from the cluster."""
+        from gitlab_mesh.adapters.inventory import read_live
+
+        return read_live(self._kube_context)
+
+
+def run_files_job(job: Job, values: Mapping[str, Any], *, environ: Mapping[str, str]) -> int:
+    """Run the job and return its exit code, which never depends on the format."""
+    options = {name.replace("-", "_"): value for name, value in values.items()}
+    wiring = FileWiring(environ, output=options.get("output") or "", kube_context=options.get("kube_context"))
+    try:
+        result = job.run(wiring, options)
+    except GitlabMeshError as error:
+        wiring.console.line(str(error), tone="bad")
+        return error.exit_code
+    if wiring.artifacts is not None:
+        _write(wiring.artifacts, result.report, wiring.console)
+    return result.exit_code
+
+
+def _write(artifacts: Artifacts, report: Report, console: Console) -> None:
+    from gitlab_mesh.core.report.renderers import render_dotenv, render_html, render_json, render_note
+
+    for name, render in (
+        ("report.json", render_json),
+        ("report.html", render_html),
+        ("mesh.env", render_dotenv),
+        ("note.md", render_note),
+    ):
+        problem = artifacts.write(name, render(report))
+        if problem:
+            console.line(problem, tone="warn")

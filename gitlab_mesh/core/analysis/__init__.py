@@ -1,0 +1,1 @@
+"""The rule engine of ``validate`` and ``security-scan``: documents in, findings out; pure."""

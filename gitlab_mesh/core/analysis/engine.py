@@ -1,0 +1,83 @@
+"""Running the rules: schema first, then every registered rule whose kinds are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from gitlab_mesh.core.analysis.mesh import Mesh
+from gitlab_mesh.core.analysis.model import Document, Options, Problem
+from gitlab_mesh.core.analysis.registry import Rule, describe, registered
+from gitlab_mesh.core.analysis.model import Level
+from gitlab_mesh.core.istio_schema.check import check_document
+
+__all__ = ["analyze", "analyze_schema"]
+
+describe(
+    "GM0001",
+    "a rule failed",
+    Level.ERROR,
+    why="a rule of ours met something that it did not expect; the other rules ran",
+    mend="report it with the document that is named here",
+)
+
+
+def analyze_schema(documents: Iterable[Document]) -> Iterator[Problem]:
+    """Check every object against its schema.
+
+    Values of a wrong type are then taken out of the object, so that rules may rely on types.
+    """
+    for document in documents:
+        yield from check_document(document)
+
+
+def analyze(
+    documents: Sequence[Document],
+    options: Options,
+    *,
+    suites: tuple[str, ...] = ("validate",),
+    strict: bool = True,
+    on_error: Callable[[str], None] | None = None,
+) -> tuple[list[Problem], Mesh]:
+    """Run everything; each problem carries its code.
+
+    Args:
+        documents: All objects, those of the inventory too.
+        options: What the files cannot say.
+        suites: Which rules: ``validate``, ``security``.
+        strict: With the rules of profile ``strict``.
+        on_error: Gets the name of a rule that crashed (a bug) with the reason.
+    """
+    problems = [problem for problem in analyze_schema(documents) if not problem.document.assumed]
+    if "validate" not in suites:
+        problems = []
+    mesh = Mesh(documents, options)
+    for rule in registered().values():
+        if rule.check is None or rule.suite not in suites or (rule.profile == "strict" and not strict):
+            continue
+        if rule.reads and not any(kind in mesh.by_kind for kind in rule.reads):
+            continue
+        problems += _run(rule, mesh, on_error)
+    return problems, mesh
+
+
+def _run(rule: Rule, mesh: Mesh, on_error: Callable[[str], None] | None) -> list[Problem]:
+    found: list[Problem] = []
+    seen: set[tuple[int, str, str, tuple[str | int, ...]]] = set()
+    try:
+        for problem in rule.check(mesh) if rule.check else ():
+            if problem.document.assumed:
+                continue
+            code = problem.code or rule.code
+            key = (id(problem.document), code, problem.message, problem.path)
+            if key not in seen:
+                seen.add(key)
+                found.append(problem._replace(code=code))
+    except Exception as error:  # one bad rule must not hide what the others found
+        if on_error:
+            on_error(f"rule {rule.code}: {type(error).__name__}: {error}")
+        documents = mesh.of(rule.reads[0]) if rule.reads else []
+        if documents:
+            found.append(
+                Problem(documents[0], (), f"rule {rule.code} failed: {type(error).__name__}: {error}", code="GM0001")
+            )
+    return found

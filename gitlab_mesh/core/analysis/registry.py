@@ -1,0 +1,116 @@
+"""Registration of rules: one decorator, one table, ordered by code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from gitlab_mesh.core.analysis.mesh import Mesh
+from gitlab_mesh.core.analysis.model import Level, Problem
+
+__all__ = ["Check", "Rule", "Suite", "describe", "find_rule", "registered", "rule"]
+
+Check = Callable[[Mesh], Iterable[Problem]]
+Suite = str
+"""``"validate"``: it will not work. ``"security"``: it works for an attacker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule and everything that its documentation page says.
+
+    Attributes:
+        code: ``GM`` and four digits; the digits of Istio's code where it has one.
+        title: What it finds, a few words.
+        level: Of its findings, where a finding does not say otherwise.
+        why: Why it matters: what happens to requests or policies.
+        mend: What to do, generally; a finding may know better.
+        istio: Istio's message code, or empty.
+        reads: Kinds that the rule looks at; it does not run where none of the first is there.
+        check: The rule; None for a code that other rules or the reader give.
+        bad: An example with the finding (YAML).
+        good: The same, mended.
+        also: Sibling codes that it may give.
+        suite: Which job runs it.
+        profile: ``baseline`` or ``strict`` (security only).
+        references: Ids of CIS, NSA, OWASP, CVE, Kiali.
+    """
+
+    code: str
+    title: str
+    level: Level
+    why: str
+    mend: str
+    istio: str = ""
+    reads: tuple[str, ...] = ()
+    check: Check | None = None
+    bad: str = ""
+    good: str = ""
+    also: tuple[str, ...] = ()
+    suite: Suite = "validate"
+    profile: str = "baseline"
+    references: tuple[str, ...] = ()
+
+
+_RULES: dict[str, Rule] = {}
+
+
+def _add(new: Rule) -> None:
+    if new.code in _RULES:
+        raise ValueError(f"two rules have the code {new.code}")
+    _RULES[new.code] = new
+
+
+def describe(
+    code: str,
+    title: str,
+    level: Level,
+    *,
+    why: str,
+    mend: str,
+    istio: str = "",
+    bad: str = "",
+    good: str = "",
+    suite: Suite = "validate",
+) -> None:
+    """Register a code that the reader, the schema check or another rule gives."""
+    _add(Rule(code, title, level, why, mend, istio=istio, bad=bad, good=good, suite=suite))
+
+
+def rule(
+    code: str,
+    title: str,
+    level: Level,
+    *,
+    why: str,
+    mend: str,
+    reads: tuple[str, ...],
+    bad: str,
+    good: str,
+    istio: str = "",
+    also: tuple[str, ...] = (),
+    suite: Suite = "validate",
+    profile: str = "baseline",
+    references: tuple[str, ...] = (),
+) -> Callable[[Check], Check]:
+    """Register the decorated function as a rule; see ``Rule`` for the arguments."""
+
+    def register(check: Check) -> Check:
+        _add(Rule(code, title, level, why, mend, istio, reads, check, bad, good, also, suite, profile, references))
+        return check
+
+    return register
+
+
+def registered() -> dict[str, Rule]:
+    """Return every rule by code, in order; importing ``core.analysis.rules`` fills the table."""
+    import gitlab_mesh.core.analysis.rules  # noqa: F401 - registers
+
+    return dict(sorted(_RULES.items()))
+
+
+def find_rule(code: str) -> Rule | None:
+    """Return the rule of this code; Istio's codes find the first rule that carries them."""
+    rules = registered()
+    word = code.upper()
+    return rules.get(word) or next((rule for rule in rules.values() if word and rule.istio == word), None)

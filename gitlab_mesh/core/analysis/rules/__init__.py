@@ -1,0 +1,56 @@
+"""Every rule; importing this package registers them."""
+
+from __future__ import annotations
+
+from gitlab_mesh.core.analysis import reading, suppress
+from gitlab_mesh.core.analysis.rules import (
+    annotation_use,
+    entries,
+    envoyfilters,
+    gateways,
+    injection,
+    policies,
+    references,
+    route_destinations,
+    route_gateways,
+    route_order,
+    selections,
+    services,
+    shape_authentication,
+    shape_authorization,
+    shape_destinationrule,
+    shape_envoyfilter,
+    shape_gateway,
+    shape_serviceentry,
+    shape_sidecar,
+    shape_virtualservice,
+    shape_workloads,
+    upkeep,
+)
+
+__all__ = [
+    "annotation_use",
+    "entries",
+    "envoyfilters",
+    "gateways",
+    "injection",
+    "policies",
+    "reading",
+    "references",
+    "route_destinations",
+    "route_gateways",
+    "route_order",
+    "selections",
+    "services",
+    "shape_authentication",
+    "shape_authorization",
+    "shape_destinationrule",
+    "shape_envoyfilter",
+    "shape_gateway",
+    "shape_serviceentry",
+    "shape_sidecar",
+    "shape_virtualservice",
+    "shape_workloads",
+    "suppress",
+    "upkeep",
+]

@@ -1,0 +1,244 @@
+"""VirtualService: destinations that exist, with their port and subset."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from gitlab_mesh.core.analysis.mesh import Mesh, is_exported
+from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
+from gitlab_mesh.core.analysis.names import nearest
+from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.rules.references import NOT_READ, missing
+
+__all__ = ["destinations", "subsets_of"]
+
+_HEAD = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: shop, namespace: shop}\nspec:\n  hosts: [shop]\n"
+_SERVICE = "---\napiVersion: v1\nkind: Service\nmetadata: {name: shop, namespace: shop}\nspec: {ports: [{port: 80, name: http}]}\n"
+
+
+def destinations(document: Document) -> Iterator[tuple[Path, dict[str, Any], bool]]:
+    """Yield (path, destination, whether it is a mirror) of every route of a VirtualService."""
+    for key in ("http", "tls", "tcp"):
+        for i, route in dicts(document.spec.get(key)):
+            for r, item in dicts(route.get("route")):
+                destination = item.get("destination")
+                if destination.__class__ is dict:
+                    yield ("spec", key, i, "route", r, "destination"), destination, False
+            if key == "http":
+                if isinstance(route.get("mirror"), dict):
+                    yield ("spec", key, i, "mirror"), route["mirror"], True
+                for m, item in dicts(route.get("mirrors")):
+                    if isinstance(item.get("destination"), dict):
+                        yield ("spec", key, i, "mirrors", m, "destination"), item["destination"], True
+
+
+@rule(
+    "GM0101",
+    "destination that does not exist",
+    Level.ERROR,
+    istio="IST0101",
+    reads=("VirtualService", "Service", "ServiceEntry"),
+    also=(NOT_READ,),
+    why="Envoy answers 503 (no such cluster) to every request that is routed there",
+    mend="correct the host or its port; a short name belongs to the VirtualService's own namespace",
+    bad=_HEAD + "  http: [{route: [{destination: {host: shpo}}]}]\n" + _SERVICE,
+    good=_HEAD + "  http: [{route: [{destination: {host: shop}}]}]\n" + _SERVICE,
+)
+def check_hosts(mesh: Mesh) -> Iterator[Problem]:
+    """Host and port of each destination."""
+    entries = mesh.of("ServiceEntry")
+    for document in mesh.of("VirtualService"):
+        namespace = document.namespace
+        for path, destination, mirror in destinations(document):
+            host = destination.get("host")
+            if not isinstance(host, str) or host == "*":
+                continue
+            key = mesh.service_key(host, namespace)
+            service = mesh.services.get(key) if key else None
+            if service is not None and service.annotations and not _visible(service, document):
+                hint = "extend its annotation networking.istio.io/exportTo, or exportTo here"
+                message = f"host {host} exists, but is not exported to where this route is read"
+                yield Problem(document, (*path, "host"), message, hint)
+                continue
+            entry = mesh.find_entry(host, namespace) if entries and service is None else None
+            if service is None and entry is None:
+                if not mesh.assumed_host(mesh.fqdn(host, namespace)):
+                    yield _no_host(mesh, document, path, host, key, mirror)
+                continue
+            wanted = mapping(destination.get("port")).get("number")
+            ports = _ports(service, entry)
+            if wanted is not None and ports and wanted not in ports:
+                shown = ", ".join(str(port) for port in ports)
+                yield Problem(
+                    document,
+                    (*path, "port", "number"),
+                    f"{host} has no port {wanted}; it has {shown}",
+                    f"use one of {shown}",
+                )
+
+
+def _visible(service: Document, route: Document) -> bool:
+    """Say whether every namespace that reads the route sees the Service (its exportTo annotation)."""
+    text = service.annotations.get("networking.istio.io/exportTo")
+    if not isinstance(text, str) or not text.strip():
+        return True
+    exported = {service.namespace if word.strip() == "." else word.strip() for word in text.split(",")}
+    readers = {route.namespace if word == "." else word for _, word in texts(route.spec.get("exportTo")) if word != "*"}
+    return "*" in exported or (readers or {route.namespace}) <= exported
+
+
+def _ports(service: Document | None, entry: Document | None) -> list[int]:
+    if service is not None:
+        return [port["port"] for _, port in dicts(service.spec.get("ports")) if isinstance(port.get("port"), int)]
+    return [port["number"] for _, port in dicts(entry.spec.get("ports")) if "number" in port] if entry else []
+
+
+def _hidden(mesh: Mesh, host: str, namespace: str) -> str:
+    """Name the ServiceEntry that has the host, but is not exported to the namespace."""
+    found = [entry for entry in mesh.entry_hosts.get(host, ()) if not is_exported(entry, namespace)]
+    return found[0].full_name if found else ""
+
+
+def _no_host(
+    mesh: Mesh, document: Document, path: Path, host: str, key: tuple[str, str] | None, mirror: bool
+) -> Problem:
+    what = "mirror host" if mirror else "host"
+    hidden = _hidden(mesh, host, document.namespace)
+    if hidden:
+        message = f"{what} {host} exists, but ServiceEntry {hidden} is not exported to namespace {document.namespace}"
+        return Problem(document, (*path, "host"), message, "extend its exportTo")
+    if key is None:
+        return missing(mesh, document, (*path, "host"), f"{what} {host} is no ServiceEntry", surely=False)
+    space, name = key
+    known = [service for ns, service in mesh.services if ns == space]
+    near = nearest(name, known)
+    others = [ns for ns, service in mesh.services if service == name and ns != space]
+    hint = f"did you mean {near}?" if near else ""
+    if others and not near:
+        hint = f"{name} exists in namespace {others[0]}: write {name}.{others[0]}.svc.{mesh.options.cluster_domain}"
+    message = f"{what} {host} ({name} in namespace {space or 'of the object'}) does not exist"
+    return missing(mesh, document, (*path, "host"), message, surely=space in mesh.service_namespaces, hint=hint)
+
+
+@rule(
+    "GM0112",
+    "destination without the port that it needs",
+    Level.ERROR,
+    istio="IST0112",
+    reads=("VirtualService", "Service", "ServiceEntry"),
+    why="the service has several ports: Istio cannot choose one, and the route leads nowhere",
+    mend="name the port: destination.port.number",
+    bad=_HEAD + "  http: [{route: [{destination: {host: shop}}]}]\n" + _SERVICE.replace("http}", "http}, {port: 90, name: grpc}"),
+    good=_HEAD + "  http: [{route: [{destination: {host: shop, port: {number: 80}}}]}]\n"
+    + _SERVICE.replace("http}", "http}, {port: 90, name: grpc}"),
+)
+def check_port_needed(mesh: Mesh) -> Iterator[Problem]:
+    """A service with several ports needs one named."""
+    entries = mesh.of("ServiceEntry")
+    for document in mesh.of("VirtualService"):
+        for path, destination, _ in destinations(document):
+            host = destination.get("host")
+            if not isinstance(host, str) or mapping(destination.get("port")).get("number") is not None:
+                continue
+            key = mesh.service_key(host, document.namespace)
+            service = mesh.services.get(key) if key else None
+            entry = mesh.find_entry(host, document.namespace) if entries and service is None else None
+            ports = _ports(service, entry)
+            if len(ports) > 1:
+                shown = ", ".join(str(port) for port in ports)
+                yield Problem(document, path, f"{host} has the ports {shown}; the destination must name one")
+
+
+def subsets_of(mesh: Mesh) -> dict[str, dict[str, list[tuple[Document, set[str]]]]]:
+    """Return the DestinationRules by host: host → [(rule, its subsets)], grouped under ``""`` and wildcards as written."""
+    found: dict[str, dict[str, list[tuple[Document, set[str]]]]] = defaultdict(lambda: defaultdict(list))
+    for document in mesh.of("DestinationRule"):
+        host = document.spec.get("host")
+        if isinstance(host, str):
+            names = {str(item.get("name")) for _, item in dicts(document.spec.get("subsets"))}
+            found["*" if host.startswith("*") else "="][mesh.fqdn(host, document.namespace)].append((document, names))
+    return found
+
+
+@rule(
+    "GM0181",
+    "subset that no DestinationRule defines",
+    Level.ERROR,
+    istio="IST0101",
+    reads=("VirtualService", "DestinationRule"),
+    also=(NOT_READ,),
+    why="Envoy has no cluster for this subset and answers 503 to every request that is routed there",
+    mend="define the subset in the DestinationRule of that host, or correct its name",
+    bad=_HEAD + "  http: [{route: [{destination: {host: shop, subset: v3}}]}]\n"
+    "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: shop, namespace: shop}\n"
+    "spec: {host: shop, subsets: [{name: v1, labels: {version: v1}}]}\n",
+    good=_HEAD + "  http: [{route: [{destination: {host: shop, subset: v1}}]}]\n"
+    "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: shop, namespace: shop}\n"
+    "spec: {host: shop, subsets: [{name: v1, labels: {version: v1}}]}\n",
+)
+def check_subsets(mesh: Mesh) -> Iterator[Problem]:
+    """host + subset against the DestinationRules."""
+    rules = subsets_of(mesh)
+    for document in mesh.of("VirtualService"):
+        for path, destination, mirror in destinations(document):
+            subset, host = destination.get("subset"), destination.get("host")
+            if not subset or not isinstance(host, str):
+                continue
+            name = mesh.fqdn(host, document.namespace)
+            found = [names for rule, names in rules["="].get(name, ()) if is_exported(rule, document.namespace)]
+            if not found:
+                for pattern, items in rules["*"].items():
+                    if name.endswith(pattern[1:]):
+                        found += [names for rule, names in items if is_exported(rule, document.namespace)]
+            if any(subset in names for names in found):
+                continue
+            known = sorted(set().union(*found)) if found else []
+            what = "mirror" if mirror else "host"
+            near = nearest(str(subset), known)
+            hint = f"did you mean {near}?" if near else f"defined are {', '.join(known)}" if known else ""
+            message = f"{what} {host} has no subset {subset}"
+            yield missing(mesh, document, (*path, "subset"), message, surely=bool(found), hint=hint)
+
+
+@rule(
+    "GM0140",
+    "subsets that requests through the gateway bypass",
+    Level.WARNING,
+    istio="IST0140",
+    reads=("VirtualService",),
+    why="rules of the mesh do not hold for requests from a gateway: they go to all versions alike",
+    mend="use the subset in the gateway's VirtualService too",
+    bad="apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: edge, namespace: shop}\n"
+    "spec:\n  hosts: [shop.example.com]\n  gateways: [edge]\n  http: [{route: [{destination: {host: shop}}]}]\n---\n"
+    + _HEAD + "  http: [{route: [{destination: {host: shop, subset: v1}}]}]\n",
+    good="apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: edge, namespace: shop}\n"
+    "spec:\n  hosts: [shop.example.com]\n  gateways: [edge]\n  http: [{route: [{destination: {host: shop, subset: v1}}]}]\n---\n"
+    + _HEAD + "  http: [{route: [{destination: {host: shop, subset: v1}}]}]\n",
+)
+def check_gateway_subsets(mesh: Mesh) -> Iterator[Problem]:
+    """A gateway's route without subset to a host whose own VirtualService uses subsets."""
+    users: dict[str, Document] = {}
+    for document in mesh.of("VirtualService"):
+        if document.spec.get("gateways"):
+            continue
+        for _, destination, mirror in destinations(document):
+            if destination.get("subset") and not mirror and isinstance(destination.get("host"), str):
+                name = mesh.fqdn(destination["host"], document.namespace)
+                if name in {mesh.fqdn(host, document.namespace) for _, host in texts(document.spec.get("hosts"))}:
+                    users.setdefault(name, document)
+    if not users:
+        return
+    for document in mesh.of("VirtualService"):
+        gateways = document.spec.get("gateways")
+        if not gateways or gateways == ["mesh"]:
+            continue
+        for path, destination, mirror in destinations(document):
+            if destination.get("subset") or mirror or not isinstance(destination.get("host"), str):
+                continue
+            other = users.get(mesh.fqdn(destination["host"], document.namespace))
+            if other is not None and other is not document:
+                yield Problem(
+                    document, path, f"the subsets of {other.resource} have no effect on requests from the gateway"
+                )

@@ -1,0 +1,88 @@
+"""Which kinds there are: where their schema is, and which versions Istio serves, newest first."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["KINDS", "SERVED", "KindSchema", "engine_kind"]
+
+
+class KindSchema(NamedTuple):
+    """Family of schemas, type inside it, and the key of the object that the type describes ("": the object)."""
+
+    family: str
+    type: str
+    spec_key: str = "spec"
+
+
+_NETWORKING = (
+    "VirtualService",
+    "DestinationRule",
+    "Gateway",
+    "ServiceEntry",
+    "WorkloadEntry",
+    "WorkloadGroup",
+    "Sidecar",
+)
+_GATEWAY_API = (
+    "GatewayClass",
+    "HTTPRoute",
+    "GRPCRoute",
+    "TCPRoute",
+    "TLSRoute",
+    "UDPRoute",
+    "ReferenceGrant",
+    "ListenerSet",
+    "BackendTLSPolicy",
+)
+
+SERVED: dict[str, tuple[str, ...]] = {
+    **{kind: tuple(f"networking.istio.io/{v}" for v in ("v1", "v1beta1", "v1alpha3")) for kind in _NETWORKING},
+    "EnvoyFilter": ("networking.istio.io/v1alpha3",),
+    "ProxyConfig": ("networking.istio.io/v1beta1",),
+    **{
+        kind: ("security.istio.io/v1", "security.istio.io/v1beta1")
+        for kind in ("AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication")
+    },
+    "Telemetry": ("telemetry.istio.io/v1", "telemetry.istio.io/v1alpha1"),
+    "WasmPlugin": ("extensions.istio.io/v1alpha1",),
+    "TrafficExtension": ("extensions.istio.io/v1alpha1",),
+}
+
+KINDS: dict[str, KindSchema] = {
+    **{kind: KindSchema("istio", kind) for kind in SERVED},
+    **{kind: KindSchema("gateway-api", kind) for kind in _GATEWAY_API},
+    "KubernetesGateway": KindSchema("gateway-api", "Gateway"),
+    "Service": KindSchema("kubernetes", "Service"),
+    "Pod": KindSchema("kubernetes", "Pod"),
+    **{
+        kind: KindSchema("kubernetes", "Workload")
+        for kind in ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job")
+    },
+    "CronJob": KindSchema("kubernetes", "CronWorkload"),
+    "NetworkPolicy": KindSchema("kubernetes", "NetworkPolicy"),
+}
+
+_GROUPS = {
+    "networking.istio.io": {*_NETWORKING, "EnvoyFilter", "ProxyConfig"},
+    "security.istio.io": {"AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"},
+    "telemetry.istio.io": {"Telemetry"},
+    "extensions.istio.io": {"WasmPlugin", "TrafficExtension"},
+    "install.istio.io": {"IstioOperator"},
+    "gateway.networking.k8s.io": set(_GATEWAY_API),
+    "": {"Service", "Pod", "Namespace", "ConfigMap", "Secret", "Node", "ServiceAccount"},
+    "apps": {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"},
+    "batch": {"Job", "CronJob"},
+    "networking.k8s.io": {"NetworkPolicy"},
+    "admissionregistration.k8s.io": {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"},
+    "apiextensions.k8s.io": {"CustomResourceDefinition"},
+    "policy": {"PodDisruptionBudget"},
+}
+
+
+def engine_kind(api_version: str, kind: str) -> str:
+    """Return the engine's word for a kind, or an empty text if no rule is about it."""
+    group = api_version.rpartition("/")[0]
+    if group == "gateway.networking.k8s.io" and kind == "Gateway":
+        return "KubernetesGateway"
+    return kind if kind in _GROUPS.get(group, ()) else ""

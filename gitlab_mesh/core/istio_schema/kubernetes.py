@@ -1,0 +1,78 @@
+"""The fields of Kubernetes' own kinds that rules read; everything else in them is Kubernetes' business."""
+
+KUBERNETES = """
+Service open
+  selector: {str}
+  type: str
+  ports: [KubePort]
+  clusterIP: str
+  externalName: str
+KubePort open
+  name: str
+  port!: int(1..65535)
+  protocol: str
+  targetPort: intstr
+  appProtocol: str
+Workload open
+  template!: PodTemplate
+  selector: LabelSelector
+  replicas: int(0..)
+CronWorkload open
+  jobTemplate: CronJobTemplate
+CronJobTemplate open
+  spec: CronJobTemplateSpec
+CronJobTemplateSpec open
+  template: PodTemplate
+LabelSelector open
+  matchLabels: {str}
+  matchExpressions: [LabelExpression]
+LabelExpression open
+  key: str
+  operator: str
+  values: [str]
+PodTemplate open
+  metadata: Metadata
+  spec: Pod
+Metadata open
+  name: str
+  namespace: str
+  labels: {str}
+  annotations: {str}
+Pod open
+  containers: [Container]
+  initContainers: [Container]
+  hostNetwork: bool
+  serviceAccountName: str
+  securityContext: SecurityContext
+SecurityContext open
+  runAsUser: int
+Container open
+  name: str
+  image: str
+  ports: [ContainerPort]
+  securityContext: SecurityContext
+  env: [Variable]
+Variable open
+  name: str
+  value: str
+ContainerPort open
+  name: str
+  containerPort: int
+NetworkPolicy open
+  podSelector: LabelSelector
+  policyTypes: [str]
+  ingress: [NetworkRule]
+  egress: [NetworkRule]
+NetworkRule open
+  from: [any]
+  to: [any]
+  ports: [any]
+Webhook open
+  name: str
+  namespaceSelector: LabelSelector
+  objectSelector: LabelSelector
+  clientConfig: any
+Condition2 open
+  type: str
+  status: str
+"""
