@@ -115,6 +115,7 @@ class Plan:
     reassert: int = 2
     enforce: bool = True
     first: bool = False
+    hotfix: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +391,8 @@ def _promote(state: RolloutState, evidence: Evidence, now: float) -> Action:
             return Action(Verb.LOOK)
         return Action(Verb.PATCH_STABLE)
     if not done.stable_ready:
-        if now - state.since <= plan.ready_seconds and not (stable is not None and stable.reason):
+        failing = stable is not None and bool(stable.reason) and not plan.hotfix  # there the old pods fail, too
+        if now - state.since <= plan.ready_seconds and not failing:
             return Action(Verb.AWAIT_STABLE)
         why = stable.reason if stable is not None and stable.reason else f"not ready after {plan.ready_seconds:.0f} s"
         return Action(Verb.END, end=End(Outcome.REJECTED, f"stable did not start with the new template: {why}"))

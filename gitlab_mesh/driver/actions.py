@@ -169,7 +169,9 @@ class Actions:
         )
         pin(self.ports.cluster, self.ledger.record.originals)
         self._applied(self.ports.router.apply(change), 0.0)
-        self._events.write("ReleaseStarted", f"{record.image}: {len(state.plan.steps)} steps; {record.driver.url}")
+        hotfix = f"hotfix ({record.hotfix}): " if record.hotfix else ""
+        started = f"{hotfix}{record.image}, {len(state.plan.steps)} steps; {record.driver.url}"
+        self._events.write("ReleaseStarted", started, warning=bool(hotfix))
 
     def _deploy(self, action: Action, state: RolloutState) -> Evidence:
         release = self._releasing()
@@ -198,6 +200,9 @@ class Actions:
         """No precondition can hold a creation back: what was made after a takeover is deleted again (S4)."""
         taken = self.ledger.taken_by()
         if taken:
+            record, _ = self.ports.store.read()
+            if record is not None and not record.finished and record.phase not in ("roll-back", "clean-up", "done"):
+                raise ConflictError(taken)  # whoever took over goes on with it
             found = find_ours(self.ports.cluster, namespace, name, self.ledger.record.id)
             if found is not None:
                 self.ports.cluster.delete("Deployment", namespace, name, uid=found["metadata"].get("uid"))
@@ -409,7 +414,11 @@ class Actions:
         service = self.ports.service
         was = self.ledger.record.originals.get(f"Deployment/{service.namespace}/{service.stable_workload}")
         if was:
-            operations = [{"op": "replace", "path": "/spec/template", "value": was["template"]}]
+            # As at the promotion: read first, then the record, so that a takeover in between lets the write fail.
+            stable = self.ports.cluster.get("Deployment", service.namespace, service.stable_workload)
+            self.ledger.write(phase="roll-back")
+            still = {"op": "test", "path": "/metadata/resourceVersion", "value": stable["metadata"]["resourceVersion"]}
+            operations = [still, {"op": "replace", "path": "/spec/template", "value": was["template"]}]
             self._events.write("StableReverted", "stable gets its old template back", warning=True)
             patch_template(self.ports.cluster, service.namespace, service.stable_workload, operations)
 

@@ -59,14 +59,25 @@ def next_step_for(end: End, service: str, what: str) -> str:
         case Outcome.UNSAFE:
             return f"Look now: {status}; then end it: `gitlab-mesh job rollback --service {service}`"
         case Outcome.REJECTED:
-            return "Fix the release and push it under a new tag; the same image is refused now (see --again)."
+            return "Fix the release and push it under a new tag; the same image is refused now (or say `--again`)."
         case Outcome.INCONCLUSIVE:
-            return "Give it more time (rollout.deadline) or more traffic; `gitlab-mesh judge plan` says how much."
+            return "Give it more time (`rollout.deadline`) or more traffic. How much it needs: `gitlab-mesh judge plan --help`"
         case Outcome.NO_DATA:
             return "See whether the service gets traffic and the metric source sees it, then retry the job."
         case Outcome.INTERRUPTED:
             return "Retry the job; it starts again from the first step."
         case Outcome.FAILED:
             return f"See {status}, then retry the job."
+        case Outcome.PROMOTED:
+            return f"Nothing to do. To take it back: `gitlab-mesh job rollback --service {service} --to-previous`"
+        case Outcome.DEPLOYED:
+            return "Nothing to do; the next release will be compared with this one."
+        case Outcome.ROLLED_BACK:
+            return f"Find out why before the next release: {status}"
+        case Outcome.PAUSED if "job promote" in end.reason:  # promote: external
+            return f"Deploy stable with this image, then: `gitlab-mesh job promote --service {service}`"
+        case Outcome.PAUSED:
+            back = f"`gitlab-mesh job rollback --service {service}`"
+            return f"Go on: `gitlab-mesh job canary --service {service} --continue`; or take it back: {back}"
         case _:
             return ""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gitlab_mesh.core.mesh.route import FENCE_ANNOTATION, RouteState
 from gitlab_mesh.core.record import Record
@@ -31,7 +31,18 @@ from gitlab_mesh.errors import (
 from gitlab_mesh.job import JobResult, ServicePorts
 from gitlab_mesh.ports import LeaseState
 
-__all__ = ["Found", "find_rollout", "free_lock", "is_patched", "rebuild", "roll_back", "take_route"]
+__all__ = [
+    "Found",
+    "Patience",
+    "fend_off",
+    "find_rollout",
+    "free_lock",
+    "is_patched",
+    "rebuild",
+    "roll_back",
+    "take_record",
+    "take_route",
+]
 
 T = TypeVar("T")
 
@@ -142,7 +153,9 @@ def roll_back(
     route = patience.until_done(lambda: take_route(ports, ledger))
     if route is not None:
         watch.written(route, route.share or 0.0)
-    narrator = Narrator(ports, job, "", watch.timeline, started, found.record.id, found.record.driver.commit)
+    narrator = Narrator(
+        ports, job, found.record.image, watch.timeline, started, found.record.id, found.record.driver.commit
+    )
     executor = Executor(Actions(ports, ledger, watch), lambda: 0, narrator.after)
     state = patience.until_done(lambda: rebuild(ports, ledger.record, route, end, clock.monotonic()))
     narrator.section(state)
@@ -158,7 +171,9 @@ def roll_back(
     return JobResult(report, error)
 
 
-def take_record(ports: ServicePorts, ledger: Ledger, seen: LeaseState | None = None) -> None:
+def take_record(
+    ports: ServicePorts, ledger: Ledger, seen: LeaseState | None = None, changes: Mapping[str, Any] | None = None
+) -> None:
     """Take the lease, then the record; what its driver wrote between our reading and its end is adopted.
 
     With the lease in hand nobody else may begin, and the driver before stops at its next heartbeat. So a record that
@@ -173,7 +188,7 @@ def take_record(ports: ServicePorts, ledger: Ledger, seen: LeaseState | None = N
         ledger.acquire(over=seen if watched else now)
     for _ in range(5):
         try:
-            ledger.write()
+            ledger.write(**(changes or {}))
             return
         except ConflictError:
             if ledger.lease is not None:
@@ -186,19 +201,19 @@ def take_record(ports: ServicePorts, ledger: Ledger, seen: LeaseState | None = N
                 fence = max(ledger.record.fence, record.fence + 1)
                 ledger.record = record.with_(fence=fence, driver=ports.driver)
             ledger.version = version
-    ledger.write()
+    ledger.write(**(changes or {}))
 
 
 def fend_off(ports: ServicePorts, record: Record) -> None:
     """Let a write of the driver before fail that is planned, recorded and not yet done.
 
-    Preparation and promotion test the resourceVersion that their object had before the record was written; so a write
-    that changes nothing for good, made after we took the record over, is enough. Whether theirs came first is seen
-    afterwards. The VirtualService needs none: it gets our fence.
+    Preparation, promotion and its revocation test the resourceVersion that their object had before the record was
+    written; so a write that changes nothing for good, made after we took the record over, is enough. Whether theirs
+    came first is seen afterwards. The VirtualService needs none: it gets our fence.
     """
     service = ports.service
     stable = f"Deployment/{service.namespace}/{service.stable_workload}"
-    if stable in record.originals and not is_patched(ports, record):
+    if stable in record.originals:
         _touch(ports, record, stable)
     if record.phase == "deploy":
         for key, was in record.originals.items():

@@ -107,6 +107,7 @@ def plan_release(
         reassert=rollout.reassert,
         enforce=service.judge.mode == "enforce",
         first=stable is None,
+        hotfix=bool(hotfix),
     )
     label = image or ", ".join(str(item.get("image")) for item in template["spec"]["containers"])
     return Release(service, label, template, stable, manifest, plan, again, hotfix)

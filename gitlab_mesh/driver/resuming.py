@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gitlab_mesh.core.record import Record
 from gitlab_mesh.core.report.model import Outcome, Report
 from gitlab_mesh.core.resume import BEFORE_TRAFFIC, identity_problem, resumed_state
@@ -12,7 +14,7 @@ from gitlab_mesh.driver.judging import build_judge, load_judge
 from gitlab_mesh.driver.ledger import Ledger
 from gitlab_mesh.driver.narrator import Narrator
 from gitlab_mesh.driver.preflight import check_rights, check_time
-from gitlab_mesh.driver.recovery import Found, is_patched, rebuild, take_route
+from gitlab_mesh.driver.recovery import Found, Patience, fend_off, is_patched, rebuild, take_record, take_route
 from gitlab_mesh.driver.release import Release
 from gitlab_mesh.driver.timeline import Timeline
 from gitlab_mesh.driver.watch import JudgeLike, Watch
@@ -39,12 +41,13 @@ def resume(
     started = ports.clock.monotonic()
     record = found.record
     ledger = Ledger(ports, record, found.version)
-    ledger.acquire(over=ports.lock.read())
-    changes = {"continued": record.pause_step, "pause_step": -1} if continues else {}
-    phase = "step" if record.waits else record.phase
-    ledger.write(**changes, phase=phase, pause_until="")
+    changes: dict[str, Any] = {"continued": record.pause_step, "pause_step": -1} if continues else {}
+    changes |= {"phase": "step" if record.waits else record.phase, "pause_until": ""}
+    patience = Patience(ports, started)
+    patience.until_done(lambda: take_record(ports, ledger, changes=changes))
+    patience.until_done(lambda: fend_off(ports, ledger.record))
     watch = Watch(ports, Timeline(), started, fence=ledger.fence)
-    route = take_route(ports, ledger)
+    route = patience.until_done(lambda: take_route(ports, ledger))
     if route is not None:
         watch.written(route, route.share or 0.0)
     problem, judge = _verify(ports, release, ledger.record)
@@ -61,6 +64,7 @@ def resume(
         )
     watch.resume(judge)
     narrator = Narrator(ports, "canary", release.image, watch.timeline, started, record.id)
+    narrator.hotfix = record.hotfix
     executor = Executor(Actions(ports, ledger, watch, release), ports.signal, narrator.after)
     if isinstance(state, str):
         end = End(Outcome.FAILED, f"the rollout cannot go on: {state}")

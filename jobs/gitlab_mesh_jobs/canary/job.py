@@ -91,6 +91,7 @@ def _begin(ports: ServicePorts, release: Release) -> JobResult:
     ledger = Ledger(ports, _new_record(ports, release, before, rollout), version)
     watch = Watch(ports, Timeline(), started, judge=build_judge(service, release.hotfix))
     narrator = Narrator(ports, "canary", release.image, watch.timeline, started, rollout)
+    narrator.hotfix = release.hotfix
     executor = Executor(Actions(ports, ledger, watch, release), ports.signal, narrator.after)
     state = RolloutState(release.plan, started=started, since=started)
     narrator.section(state)

@@ -9,7 +9,7 @@ from gitlab_mesh.core.record import Record
 from gitlab_mesh.core.report.formatting import format_percent
 from gitlab_mesh.core.report.model import Outcome, Report, TableSection
 from gitlab_mesh.errors import GitlabMeshError
-from gitlab_mesh.job import Job, JobResult, ServicePorts
+from gitlab_mesh.job import Job, JobOption, JobResult, ServicePorts
 from gitlab_mesh.ports import LeaseState
 
 __all__ = ["JOB"]
@@ -29,6 +29,11 @@ def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
     if verdicts:
         ports.console.table(("Metric", "Last verdict"), verdicts)
         sections.append(TableSection("Last verdicts", ("Metric", "Verdict"), verdicts))
+    if options.get("history") and record is not None:
+        releases = tuple((p.ended, p.image, p.outcome, p.reason, p.url) for p in record.history)
+        columns = ("Ended", "Image", "Outcome", "Why", "Job")
+        ports.console.table(columns, releases)
+        sections.append(TableSection("History", columns, releases))
     step = _next_command(record, lease, service.name)
     if step:
         ports.console.line(f"next: {step}")
@@ -78,7 +83,9 @@ def _facts(record: Record | None, lease: LeaseState | None, live: str) -> dict[s
         "driver": f"pipeline {driver.pipeline or '–'}, job {driver.job or '–'}",
         "job": driver.url,
         "lease held by": holder,
-        "image": record.canary.image if record.canary else "",
+        "image": record.image or (record.canary.image if record.canary else ""),
+        "hotfix": record.hotfix,
+        "waits until": record.pause_until,
         "started": record.started,
         "last written": record.updated,
         "deadline": record.deadline_text,
@@ -91,6 +98,10 @@ def _facts(record: Record | None, lease: LeaseState | None, live: str) -> dict[s
 def _next_command(record: Record | None, lease: LeaseState | None, service: str) -> str:
     if record is None or record.finished:
         return f"gitlab-mesh job canary --service {service} --image IMAGE"
+    if record.phase in ("paused", "held"):
+        return f"gitlab-mesh job canary --service {service} --image {record.image} --continue"
+    if record.phase == "awaiting-promotion":
+        return f"gitlab-mesh job promote --service {service}"
     return f"gitlab-mesh job rollback --service {service}"
 
 
@@ -99,4 +110,5 @@ JOB = Job(
     summary="Say where a rollout is, who drives it, and what to type next.",
     run=run,
     package="gitlab_mesh_jobs.status",
+    options=(JobOption("history", "List the last releases too.", kind="flag"),),
 )
