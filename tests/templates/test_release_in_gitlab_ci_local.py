@@ -110,7 +110,7 @@ def test_a_bad_release_is_taken_back(project: Project, sandbox: Sandbox) -> None
     assert [item["metadata"]["name"] for item in sandbox.client().list("Deployment", "shop")] == ["shop"]
     (note,) = notes(sandbox)
     assert "was rejected" in note
-    assert "❌ breach" in note
+    assert "| ❌\u00a0errors |" in note
     assert sandbox.requests_failed_by_mesh == 0
 
 

@@ -21,6 +21,21 @@ class NextStep:
     pieces: tuple[str, ...]
     commands: tuple[str, ...]
 
+    @property
+    def alternatives(self) -> tuple[tuple[str, str], ...]:
+        """Words and command by turns, where every command follows a colon ("Go on: `a`; or take it back: `b`").
+
+        Empty where the sentence is built otherwise; then the commands come after it.
+        """
+        texts, codes = self.pieces[::2], self.pieces[1::2]
+        rest = texts[len(codes) :]
+        if not codes or len(self.commands) != len(codes) or any(text.strip(" .") for text in rest):
+            return ()
+        if any(not text.rstrip().endswith(":") for text in texts[: len(codes)]):
+            return ()
+        words = [text.strip(" ;,.") for text in texts[: len(codes)]]
+        return tuple(zip((text[:1].upper() + text[1:] for text in words), self.commands, strict=True))
+
     def render(self, text: Callable[[str], str], code: Callable[[str], str]) -> str:
         """Join the sentence from its pieces, rendered; blanks around code are kept."""
         parts = []

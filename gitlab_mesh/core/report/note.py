@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from gitlab_mesh.core.judge.model import VerdictKind
 from gitlab_mesh.core.report.formatting import format_count, format_duration, format_time
+from gitlab_mesh.core.report.headline import say_sentence
 from gitlab_mesh.core.report.history import render_state
 from gitlab_mesh.core.report.markdown import code_span, escape_text, fence, link, table, table_cell
 from gitlab_mesh.core.report.model import (
@@ -21,8 +22,13 @@ from gitlab_mesh.core.report.model import (
     TableSection,
     TextSection,
 )
-from gitlab_mesh.core.report.next_step import parse_next_step
-from gitlab_mesh.core.report.note_details import MAX_ROWS, render_folds, render_table_section, render_text_section
+from gitlab_mesh.core.report.note_details import (
+    MAX_ROWS,
+    render_folds,
+    render_next_step,
+    render_table_section,
+    render_text_section,
+)
 from gitlab_mesh.core.report.weight_chart import find_weights, render_bars
 from gitlab_mesh.core.report.wording import (
     OUTCOME_SYMBOL,
@@ -90,7 +96,7 @@ def _render_decision(report: Report) -> str:
     symbol = OUTCOME_SYMBOL[report.outcome]
     lines = [f"### {symbol} {escape_text(report.headline, 300)}"]
     if report.reason:
-        lines.append(escape_text(report.reason, 1000))
+        lines.append(escape_text(say_sentence(report.reason), 1000))
     return "\n\n".join(lines)
 
 
@@ -107,11 +113,12 @@ def _render_verdicts(report: Report) -> Iterator[str]:
             continue
         cells = [
             (
-                table_cell(row.metric),
+                # The symbol comes first: on a phone the last columns are beyond the edge.
+                f"{row.symbol}\u00a0{table_cell(row.metric)}",
                 _with_n(row.stable, row.stable_n),
                 _with_n(row.canary, row.canary_n),
                 table_cell(row.difference),
-                f"{row.symbol} {row.word}",
+                row.word,
             )
             for row in rows[:MAX_ROWS]
         ]
@@ -123,7 +130,7 @@ def _render_verdicts(report: Report) -> Iterator[str]:
 
 
 def _with_n(value: str, n: str) -> str:
-    return f"{table_cell(value, 60)} (n {n})" if n else table_cell(value, 60)
+    return f"{table_cell(value, 60)} (n\u00a0{n})" if n else table_cell(value, 60)
 
 
 def _render_weights(report: Report) -> Iterator[_Block]:
@@ -133,14 +140,8 @@ def _render_weights(report: Report) -> Iterator[_Block]:
 
 
 def _render_next_step(report: Report) -> Iterator[str]:
-    """The sentence; commands also in a block of their own, which GitLab lets people copy."""
-    if not report.next_step:
-        return
-    step = parse_next_step(report.next_step)
-    sentence = step.render(escape_text, code_span)
-    yield f"**Next:** {sentence}" if sentence else "**Next:**"
-    if step.commands:
-        yield fence("\n".join(step.commands), "shell", 2000)
+    if report.next_step:
+        yield render_next_step(report.next_step)
 
 
 def _render_sections(report: Report) -> Iterator[_Block]:

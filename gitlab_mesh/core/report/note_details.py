@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from gitlab_mesh.core.report.formatting import format_count, format_duration, format_time
 from gitlab_mesh.core.report.markdown import code_span, escape_text, fence, link, summary_text, table, table_cell
 from gitlab_mesh.core.report.model import Attempt, Outcome, Report, TableSection, TextSection
+from gitlab_mesh.core.report.next_step import parse_next_step
 from gitlab_mesh.core.report.weight_chart import find_weights, render_mermaid
 from gitlab_mesh.core.report.wording import (
     OUTCOME_SYMBOL,
@@ -17,7 +18,7 @@ from gitlab_mesh.core.report.wording import (
     list_verdict_rows,
 )
 
-__all__ = ["MAX_ROWS", "render_folds", "render_table_section", "render_text_section"]
+__all__ = ["MAX_ROWS", "render_folds", "render_next_step", "render_table_section", "render_text_section"]
 
 _OVER = frozenset({Outcome.PROMOTED, Outcome.DEPLOYED, Outcome.REJECTED, Outcome.ROLLED_BACK})
 """What was still missing at the last look is of no use any more."""
@@ -88,6 +89,17 @@ def _list_reasons(report: Report) -> Iterator[str]:
             )
         if lines:
             yield "\n".join(lines)
+
+
+def render_next_step(text: str) -> str:
+    """Render the sentence; commands in blocks of their own, which GitLab lets people copy."""
+    step = parse_next_step(text[:1].upper() + text[1:])
+    if step.alternatives:
+        pieces = [f"{escape_text(words)}\n\n{fence(command, 'shell', 2000)}" for words, command in step.alternatives]
+        return "**Next:** " + "\n\n".join(pieces)
+    sentence = step.render(escape_text, code_span)
+    commands = fence("\n".join(step.commands), "shell", 2000) if step.commands else ""
+    return "\n\n".join(part for part in (f"**Next:** {sentence}".rstrip(), commands) if part)
 
 
 def render_table_section(section: TableSection) -> str:

@@ -15,6 +15,7 @@ from html import escape
 
 from gitlab_mesh.core.report.chart import NARROW, WIDE, number_class, render_chart
 from gitlab_mesh.core.report.formatting import NO_VALUE, format_clock, format_duration, format_time, format_value
+from gitlab_mesh.core.report.headline import say_sentence
 from gitlab_mesh.core.report.markdown import clean_text
 from gitlab_mesh.core.report.model import (
     LinksSection,
@@ -99,7 +100,7 @@ def _render_header(report: Report) -> str:
         )
         if part
     )
-    reason = f'<p class="why">{page_text(report.reason)}</p>' if report.reason else ""
+    reason = f'<p class="why">{page_text(say_sentence(report.reason))}</p>' if report.reason else ""
     return (
         f'<header class="{tone.value}">\n<p class="eyebrow">{about}</p>\n'
         f'<p class="badge"><span aria-hidden="true">{GLYPH[tone]}</span>{word}</p>\n'
@@ -110,14 +111,20 @@ def _render_header(report: Report) -> str:
 def _render_next_step(report: Report) -> str:
     if not report.next_step:
         return ""
-    step = parse_next_step(report.next_step)
-    sentence = step.render(page_text, lambda code: f"<code>{page_text(code)}</code>")
-    blocks = "".join(
+    step = parse_next_step(report.next_step[:1].upper() + report.next_step[1:])
+    if step.alternatives:
+        content = "".join(f"<p>{page_text(words)}</p>\n{_command(command)}" for words, command in step.alternatives)
+    else:
+        sentence = step.render(page_text, lambda code: f"<code>{page_text(code)}</code>")
+        content = f"<p>{sentence}</p>\n" + "".join(_command(command) for command in step.commands)
+    return f"<section>\n<h2>What to do next</h2>\n{content}</section>"
+
+
+def _command(command: str) -> str:
+    return (
         f'<div class="command"><pre><code>{page_text(command)}</code></pre>'
         '<button type="button" data-copy hidden>Copy</button></div>\n'
-        for command in step.commands
     )
-    return f"<section>\n<h2>What to do next</h2>\n<p>{sentence}</p>\n{blocks}</section>"
 
 
 def _render_charts(charts: Sequence[SeriesSection], end: float) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gitlab_mesh.core.report.markdown import code_span, escape_text, fence
+from gitlab_mesh.core.report.headline import say_sentence
+from gitlab_mesh.core.report.markdown import escape_text
 from gitlab_mesh.core.report.model import Outcome, Report
-from gitlab_mesh.core.report.next_step import parse_next_step
+from gitlab_mesh.core.report.note_details import render_next_step
 from gitlab_mesh.core.report.wording import OUTCOME_SYMBOL
 
 __all__ = ["LABELS", "Review", "ThreadChange", "choose_label", "plan_review"]
@@ -82,10 +83,8 @@ def plan_review(report: Report) -> Review | None:
 def _render_open(report: Report) -> str:
     parts = [f"{OUTCOME_SYMBOL[report.outcome]} **{escape_text(report.headline, 300)}**"]
     if report.reason:
-        parts.append(escape_text(report.reason, 1000))
+        parts.append(escape_text(say_sentence(report.reason), 1000))
     if report.next_step:
-        step = parse_next_step(report.next_step)
-        parts.append(f"**Next:** {step.render(escape_text, code_span)}".rstrip())
-        parts += [fence("\n".join(step.commands), "shell", 2000)] if step.commands else []
+        parts.append(render_next_step(report.next_step))
     parts.append("_The next good release resolves this thread; so can you. The numbers are in the release's note._")
     return "\n\n".join(parts)

@@ -17,7 +17,7 @@ __all__ = ["MERMAID_LIMIT", "find_weights", "render_bars", "render_mermaid"]
 MERMAID_LIMIT = 1000
 """Characters of one diagram; two services' notes then still fit the 2,000 that a page draws by itself."""
 
-_BAR_WIDTH = 20
+_BAR_WIDTH = 12  # with time and percent it fits a phone's 30 characters
 _MAX_LINES = 12
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -42,14 +42,15 @@ def render_bars(section: SeriesSection, series: Series) -> str:
     for mark in section.marks:
         if mark.tone is not Tone.NEUTRAL:  # the neutral ones are the weight changes that the bars show anyway
             labels.setdefault(_nearest(changes, mark.time), []).append(one_line(mark.label, 32))
-    lines = [
-        f"{format_clock(time):>7} {format_number(percent):>5} %  {_bar(percent)} "
-        f" {one_line('; '.join(labels.get(time, [])), 48)}".rstrip()
-        for time, percent in changes
-    ]
+    clocks, values = [format_clock(time) for time, _ in changes], [format_number(percent) for _, percent in changes]
+    wide, wide_value = max(map(len, clocks)), max(map(len, values))
+    lines = []
+    for clock, value, (time, percent) in zip(clocks, values, changes, strict=True):
+        said = one_line("; ".join(labels.get(time, [])), 48)
+        lines.append(f"{clock:>{wide}} {value:>{wide_value}} %  {_bar(percent)} {said}".rstrip())
     if len(lines) > _MAX_LINES:
         left_out = len(lines) - _MAX_LINES + 1
-        lines = [*lines[:4], f"        … {left_out} changes …", *lines[4 + left_out :]]
+        lines = [*lines[:4], f"{' ' * wide} … {left_out} changes …", *lines[4 + left_out :]]
     return "\n".join(lines)
 
 

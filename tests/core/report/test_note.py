@@ -137,18 +137,20 @@ def test_the_decision_stands_in_the_first_line_and_before_any_fold(rejected: Rep
     first, *_ = note.split("\n")
 
     assert first.startswith("### ❌ shop 1.5.0 was rejected")
-    assert note.index("| errors |") < note.index("**Next:**") < note.index("<details>")
+    assert note.index("| ❌\u00a0errors |") < note.index("**Next:**") < note.index("<details>")
 
 
 def test_the_command_is_copyable_wherever_it_stands(rejected: Report) -> None:
     at_the_end = render_note(replace(rejected, next_step="Look: `kubectl get pods`."))
     two = render_note(replace(rejected, next_step="Look now: `mesh status`; then: `mesh back`"))
+    neither = render_note(replace(rejected, next_step="Do `mesh a` or `mesh b`."))
     word = render_note(replace(rejected, next_step="Push; the same image is refused without `--again`."))
     inside = render_note(replace(rejected, next_step="Run `kubectl get pods`, then retry."))
 
     assert "**Next:** Look:\n\n```shell\nkubectl get pods\n```" in at_the_end
     assert "**Next:** Run `kubectl get pods`, then retry.\n\n```shell\nkubectl get pods\n```" in inside
-    assert "**Next:** Look now: `mesh status`; then: `mesh back`\n\n```shell\nmesh status\nmesh back\n```" in two
+    assert "**Next:** Look now:\n\n```shell\nmesh status\n```\n\nThen:\n\n```shell\nmesh back\n```" in two
+    assert "**Next:** Do `mesh a` or `mesh b`.\n\n```shell\nmesh a\nmesh b\n```" in neither
     assert "**Next:** Push; the same image is refused without `--again`.\n\n<details>" in word
 
 
@@ -161,13 +163,13 @@ def test_a_long_note_loses_its_folded_parts_first_and_says_so(rejected: Report) 
     assert len(note) <= 50_000
     assert "Some details were left out" in note
     assert "**Seen**" in note
-    assert "| errors |" in note
+    assert "| ❌\u00a0errors |" in note
     assert note.index("left out") < note.index("`shop` · job `canary`")
 
     short = render_note(long, limit=1800)
     assert len(short) <= 1800
     assert "**Seen**" not in short
-    assert "| errors |" in short
+    assert "| ❌\u00a0errors |" in short
 
 
 def test_the_worst_decision_still_fits() -> None:
@@ -197,5 +199,5 @@ def test_many_weight_changes_stay_few_lines() -> None:
 
 def test_a_weight_below_one_eighth_still_shows_a_bar() -> None:
     section = SeriesSection("Weight", "ratio", (Series("canary", ((0.0, 0.0005),), "canary"),), step=True)
-    assert render_bars(section, section.series[0]) == "   0:00  0.05 %  ▏"
+    assert render_bars(section, section.series[0]) == "0:00 0.05 %  ▏"
     assert render_mermaid(section, section.series[0]) == "", "one point is no course"
