@@ -22,6 +22,7 @@ def check_exit(oracles: Oracles, model: ShopModel, run: DriverRun) -> None:
     share = share_of(route) or 0.0
     record = record_of(find(model, "ConfigMap", RECORD))
     mine = not run.superseded and (oracles.fenced is run or oracles.fenced is None)
+    mine = mine and oracles.lease_holder in ("", run.holder)  # else somebody is just taking over
     trouble = oracles.now - run.injector.last_trouble < 200.0
     if run.exit_code == 23:
         requests = oracles.now - oracles.last_canary < oracles.drain_seconds + 2.0

@@ -255,7 +255,7 @@ class Oracles:
             self.violate("S3", f"{driver.name} ends the canary while it has a weight")
             return
         quiet, waited = self.now - self.last_canary, self.now - self.zero_since
-        if waited + 1e-6 < self.drain_seconds and quiet < 1.0 - 1e-6:
+        if waited + 1e-6 < self.drain_seconds and quiet < 1.0 - 1e-6 and self.ready_canaries:
             self.violate("S3", f"{driver.name} ends the canary {quiet:.1f} s after its last request")
         if waited + 1e-6 >= self.drain_seconds and quiet < 1.0 - 1e-6 and not self._metrics_down():
             self.violate("S3", f"{driver.name} ends the canary although requests still come and can be seen")
