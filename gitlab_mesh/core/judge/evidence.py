@@ -8,12 +8,13 @@ from math import exp, isfinite
 
 from gitlab_mesh.core.judge.betting import Arms, Tolerance
 from gitlab_mesh.core.judge.latency import Bound, bound_at, plan_bounds
-from gitlab_mesh.core.judge.model import Look
+from gitlab_mesh.core.judge.model import Look, SideHealth
 from gitlab_mesh.core.judge.settings import JudgeSettings
 from gitlab_mesh.core.metrics.counts import Counts, Histogram
 
-__all__ = ["Baseline", "Standing", "check_counts"]
+__all__ = ["Baseline", "Standing", "check_counts", "crash_of"]
 
+_FATAL = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError")
 _ENOUGH = 400
 """Stable's requests before anything is read off them: its 99th percentile then rests on four."""
 
@@ -116,6 +117,15 @@ class Baseline:
             slow = bound_at(self.histogram, settings.slow_seconds, tolerated, margin)
             bounds += (slow,) if slow is not None else ()
         return bounds
+
+
+def crash_of(canary: SideHealth | None, max_restarts: int) -> str:
+    """Say why the canary's pods count as crashed; empty if they do not, or nobody tells."""
+    if canary is None:
+        return ""
+    if canary.restarts > max_restarts:
+        return f"the canary's containers restarted {canary.restarts} times"
+    return f"the canary does not run: {canary.reason}" if canary.reason in _FATAL else ""
 
 
 def check_counts(look: Look, before: float | None) -> str:

@@ -7,24 +7,22 @@ from math import exp, log
 from typing import Any
 
 from gitlab_mesh.core.judge.betting import Arms, Tolerance
-from gitlab_mesh.core.judge.evidence import Baseline, Recent, Standing, check_counts
+from gitlab_mesh.core.judge.evidence import Baseline, Recent, Standing, check_counts, crash_of
 from gitlab_mesh.core.judge.excess import COARSE, Excess
 from gitlab_mesh.core.judge.latency import Bound, slower_than
-from gitlab_mesh.core.judge.limit import ABOVE, BELOW, OUTAGE, Limit
-from gitlab_mesh.core.judge.model import Importance, Judgement, Look
+from gitlab_mesh.core.judge.limit import ABOVE, BELOW, Limit
+from gitlab_mesh.core.judge.model import Judgement, Look
 from gitlab_mesh.core.judge.settings import JudgeSettings, UserMetric
 from gitlab_mesh.core.judge.share import ShareTest
+from gitlab_mesh.core.judge.startup import Startup
 from gitlab_mesh.core.judge.state import dump_judge, load_judge
 from gitlab_mesh.core.judge.track import Track
 from gitlab_mesh.core.judge.user import UserTrack
+from gitlab_mesh.core.judge.weighing import parts_of, weigh
 from gitlab_mesh.core.judge.words import judgement_of
 from gitlab_mesh.core.metrics.counts import Side
 
 __all__ = ["Judge"]
-
-_SHARES = {"errors": 5.0, "outage": 2.5, "latency": 2.5, "slo": 1.5, "user": 1.5}
-"""How the promised rate of false rollbacks is spread: a weighted mean of e-processes is one, whatever their
-dependence. Errors get half: they are what users feel most, and each costs a bad request to learn from."""
 
 _CALM = 10.0
 _SUSPICIOUS = 3.0
@@ -46,11 +44,7 @@ class Judge:
     ) -> None:
         self.settings = settings
         self._look_seconds = look_seconds
-        present = {"errors", "outage", "latency"}
-        present |= {"slo"} if settings.max_error_ratio else set()
-        present |= {"user"} if user_metrics else set()
-        whole = sum(_SHARES[name] for name in present)
-        self._shares = {name: _SHARES[name] / whole for name in sorted(present)}
+        self.parts = parts_of(slo=settings.max_error_ratio is not None, user=bool(user_metrics))
         self._lag = max(1, round(2 * settings.guard_seconds / look_seconds))
         self.errors = Track(
             "errors",
@@ -62,7 +56,7 @@ class Judge:
         self.harm = Excess(settings.error_tolerance_ratio)
         self.latency: tuple[tuple[Bound, Track], ...] | None = None
         self.baseline = Baseline()
-        self.outage = Limit(settings.startup_error_ratio, OUTAGE)
+        self.startup = Startup(settings)
         self.slo: tuple[Limit, Limit] | None = None
         if settings.max_error_ratio:
             fine = Limit.beside(settings.max_error_ratio, BELOW, log(100.0 / settings.false_promotion))
@@ -70,14 +64,8 @@ class Judge:
         self.user = [UserTrack(metric, log(100.0 / settings.false_promotion)) for metric in user_metrics]
         self.share = ShareTest(settings.share_band, _SETTLE_LOOKS)
         self.time: float | None = None
-        self.begun: float | None = None
-        self.starting = True
-        self.early_bad = 0.0
-        self.hasty_until = -1.0
-        self.outage_log = 0.0
         self.weight = 0.0
         self.step_requests = 0
-        self.silent = 0
         self.crash = ""
         self.layout_problem = ""
         self.problems: tuple[str, ...] = ()
@@ -100,7 +88,7 @@ class Judge:
         problem = check_counts(look, self.time)
         self.problems = (*look.problems, problem) if problem else look.problems
         self.fresh = False
-        self._read_health(look)
+        self.crash = self.crash or crash_of(look.health.get(Side.CANARY), self.settings.max_restarts)
         if not problem:
             before, self.time = self.time, look.time_seconds
             if look.weight is not None:
@@ -109,15 +97,6 @@ class Judge:
                 for track in self.user:
                     track.look(look.user, self._cap("user"))
         return judgement_of(self)
-
-    def _read_health(self, look: Look) -> None:
-        canary = look.health.get(Side.CANARY)
-        if canary is None or self.crash:
-            return
-        if canary.restarts > self.settings.max_restarts:
-            self.crash = f"the canary's containers restarted {canary.restarts} times"
-        elif canary.reason in ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError"):
-            self.crash = f"the canary does not run: {canary.reason}"
 
     def _read_counts(self, look: Look, weight: float, before: float | None) -> None:
         start = before if before is not None else look.time_seconds - self._look_seconds
@@ -128,11 +107,11 @@ class Judge:
             self.weight, self.step_requests = weight, 0
         self.step_requests += look.canary.requests
         if weight > 0:
-            if self.begun is None:
-                self.begun = start
+            if self.startup.begun is None:
+                self.startup.begun = start
                 self.errors.begin(self.baseline.error_ratio)
-            self._end_startup(start)
-            self.silent = 0 if look.canary.requests else self.silent + 1
+            if self.startup.ends(start):
+                self._end_startup(start)
             self._compare(look, weight)
         self.baseline.learn(look.stable, latency=self.latency is None)
         if self.latency is None:
@@ -141,15 +120,10 @@ class Judge:
                 self.compare_bounds(bounds)
 
     def _end_startup(self, start: float) -> None:
-        """Begin to hold everything against the canary, once the start-up is over or has cost too much."""
-        over = self.begun is not None and start >= self.begun + self.settings.startup_seconds - 1e-6
-        if not self.starting or not (over or self.early_bad > 2.0 * self.settings.bad_request_budget):
-            return
-        self.starting = False
+        """Begin to hold everything against the canary; what was seen so far only guides the bets."""
         suspicious = max(track.worse.log_wealth for track in self.tracks) > log(_CALM)
+        self.startup.finish(start, suspicious=suspicious)
         if suspicious:
-            # What was seen before counts as persistence: two more looks suffice.
-            self.hasty_until = start + 3.0 * self.settings.guard_seconds
             self.harm = Excess(self.settings.error_tolerance_ratio)
         for track in self.tracks:
             track.begin(track.stable)
@@ -162,13 +136,11 @@ class Judge:
         arms = Arms(
             float(look.canary.requests), bad, float(look.stable.requests), float(sum(look.stable.errors.values()))
         )
-        self.errors.look(arms, self._cap("outage" if self.starting else "errors"))
+        self.errors.look(arms, self._cap("outage" if self.startup.running else "errors"))
         self.harm.look(arms)
         self.recent.look(arms)
-        if self.starting:
-            self.early_bad += bad
-            self.outage.look(arms.canary_n, bad, self._cap("outage"))
-            self.outage_log = min(self.outage.log_wealth, self.errors.worse.log_wealth)
+        if self.startup.running:
+            self.startup.look(arms, self.errors.worse.log_wealth, self._cap("outage"))
         elif self.slo is not None:
             for limit in self.slo:
                 limit.look(arms.canary_n, bad)
@@ -199,9 +171,9 @@ class Judge:
     def _cap(self, name: str, times: float = 1.0, parts: int = 1) -> float:
         """Log of the most that one look may multiply a metric's capital by, so that a breach needs several."""
         looks = max(2, round(times * self.settings.guard_seconds / self._look_seconds))
-        if self.starting or (self.time is not None and self.time < self.hasty_until):
+        if self.startup.running or (self.time is not None and self.time < self.startup.hasty_until):
             looks = 2
-        share = self._shares[name] / parts
+        share = self.parts[name] / parts
         return 1.001 * log(1.0 / (self.settings.false_rollback * share)) / looks
 
     def compare_bounds(self, bounds: Sequence[Bound]) -> None:
@@ -228,28 +200,14 @@ class Judge:
     def evidence_by_metric(self) -> dict[str, float]:
         """Return the share of ``evidence`` that each metric brings; their sum rejects at 1 / false_rollback."""
         if self._parts is None:
-            self._parts = self._weigh()
+            self._parts = weigh(self)
         return self._parts
-
-    def _weigh(self) -> dict[str, float]:
-        parts = {"errors": 1.0, "latency": 1.0, "outage": exp(min(self.outage_log, 600.0))}
-        if not self.starting:
-            parts["errors"] = self.errors.worse.wealth
-            if self.latency:
-                parts["latency"] = sum(track.worse.wealth for _, track in self.latency) / len(self.latency)
-        if self.slo is not None:
-            parts["slo"] = 1.0 if self.starting else min(exp(min(self.slo[0].log_wealth, 600.0)), parts["errors"])
-        if self.user:
-            counted = [track for track in self.user if track.metric.importance is not Importance.INFORMATIONAL]
-            worth = [exp(min(track.log_worse, 600.0)) for track in counted]
-            parts["user"] = sum(worth) / len(worth) if worth else 1.0
-        return {name: share * parts[name] for name, share in self._shares.items()}
 
     @property
     def standing(self) -> Standing:
         """Where the judge stands, for the weight schedule."""
         if self._standing is None:
-            early = max(track.worse.log_wealth for track in self.tracks) if self.starting else 0.0
+            early = max(track.worse.log_wealth for track in self.tracks) if self.startup.running else 0.0
             evidence = max(sum(self.evidence_by_metric().values()), exp(min(early, 600.0)))
             now = self.time or 0.0
             if evidence > 1.05 * self.peak or evidence < 0.5 * self.peak:
@@ -262,7 +220,7 @@ class Judge:
                 excess=max(self.harm.high - self.settings.error_tolerance, 1e-6),
                 recent=self.recent.excess,
                 rps=self.rps,
-                starting=self.starting,
+                starting=self.startup.running,
                 leaning=least > 0.0,
                 passing=least >= log(1.0 / self.settings.false_promotion),
                 doubtful=evidence >= _SUSPICIOUS and least <= 0.0 and not stale,

@@ -63,8 +63,8 @@ class JudgeSettings:
         None,
         help="Absolute budget of errors (SLO); None: only the comparison.",
         unit="ratio",
-        minimum=0,
-        maximum=1,
+        minimum=0.000001,
+        maximum=0.99,
     )
     slow_seconds: float | None = setting(
         None,
@@ -84,7 +84,7 @@ class JudgeSettings:
     )  # fmt: skip
     startup_error_ratio: float = setting(
         0.35, help="Errors up to this ratio may be a cold start; more is an outage and rejects at once.", unit="ratio",
-        minimum=0, maximum=0.95,
+        minimum=0.01, maximum=0.95,
     )  # fmt: skip
     guard_seconds: float = setting(
         15.0, key="guard", help="A breach needs evidence from looks that span this long (latency: twice).",

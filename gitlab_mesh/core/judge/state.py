@@ -23,11 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA", "dump_judge", "load_judge"]
 
 SCHEMA = 1
-_SCALARS = (
-    "early_bad", "hasty_until", "outage_log", "weight", "rps", "peak", "peak_time",
-)  # fmt: skip
+_SCALARS = ("weight", "rps", "peak", "peak_time")
 _NONE = -1.7976931348623157e308
-_COUNTS = ("step_requests", "silent")
+_COUNTS = ("step_requests",)
 _TEXTS = ("crash", "layout_problem")
 
 
@@ -49,15 +47,13 @@ def dump_judge(judge: Judge) -> dict[str, Any]:
     state: dict[str, Any] = {
         "schema": SCHEMA,
         "time": judge.time,
-        "begun": judge.begun,
-        "starting": judge.starting,
         "scalars": _pack([getattr(judge, name) for name in _SCALARS]),
         "counts": [getattr(judge, name) for name in _COUNTS],
         "texts": [getattr(judge, name) for name in _TEXTS],
         "baseline": _pack([judge.baseline.requests, judge.baseline.errors]),
         "errors": _pack_lists(judge.errors.dump()),
         "harm": _pack(judge.harm.dump()),
-        "outage": _pack(judge.outage.dump()),
+        "startup": _pack(judge.startup.dump()),
         "recent": _pack(judge.recent.dump()),
         "share": _pack(judge.share.dump()),
         "user": [_pack([_NONE if value is None else value for value in track.dump()]) for track in judge.user],
@@ -96,7 +92,7 @@ def load_judge(judge: Judge, state: Mapping[str, Any]) -> None:
 
 
 def _fill(judge: Judge, state: Mapping[str, Any]) -> None:
-    judge.time, judge.begun, judge.starting = state["time"], state["begun"], bool(state["starting"])
+    judge.time = state["time"]
     for name, value in zip(_SCALARS, _unpack(state["scalars"]), strict=True):
         setattr(judge, name, value)
     for name, count in zip(_COUNTS, state["counts"], strict=True):
@@ -109,7 +105,7 @@ def _fill(judge: Judge, state: Mapping[str, Any]) -> None:
         judge.baseline.histogram = Histogram(tuple(_unpack(bounds)), tuple(counts))
     judge.errors.load([_unpack(text) for text in state["errors"]])
     judge.harm.load(_unpack(state["harm"]))
-    judge.outage.load(_unpack(state["outage"]))
+    judge.startup.load(_unpack(state["startup"]))
     judge.recent.load(_unpack(state["recent"]))
     judge.share.load(_unpack(state["share"]))
     if judge.slo is not None:

@@ -103,7 +103,7 @@ def _verdict_of(track: Track, name: str, kind: VerdictKind, reason: str) -> Verd
 
 def _errors(judge: Judge, breach: bool) -> Verdict:
     kind, reason = _compared(judge, judge.errors, "errors", breach)
-    if breach and judge.starting:
+    if breach and judge.startup.running:
         reason = f"{_describe(judge.errors, 'errors')}; more than any cold start has"
     return _verdict_of(judge.errors, "errors", kind, reason)
 
@@ -204,7 +204,7 @@ def _promote_gate(judge: Judge, verdicts: list[Verdict], forecast: Forecast | No
         bad = [verdict for verdict in verdicts if verdict.kind is kind and _blocks(verdict)]
         if bad:
             return Gate(False, bad[0].reason)
-    if judge.begun is None or judge.time is None or judge.starting:
+    if judge.startup.begun is None or judge.time is None or judge.startup.running:
         return Gate(False, "the start-up is not over")
     critical = [verdict for verdict in verdicts if verdict.importance is Importance.CRITICAL]
     open_ones = [verdict for verdict in critical if verdict.kind is VerdictKind.UNDECIDED and verdict.metric != "share"]
@@ -215,7 +215,7 @@ def _promote_gate(judge: Judge, verdicts: list[Verdict], forecast: Forecast | No
         return Gate(False, open_ones[0].reason + more)
     if judge.standing.evidence >= _CALM:
         return Gate(False, "the canary looks worse than stable; waiting until that is settled")
-    left = judge.begun + judge.settings.bake_seconds - judge.time
+    left = judge.startup.begun + judge.settings.bake_seconds - judge.time
     if left > 1e-6:
         return Gate(False, f"every metric passes; {left:.0f} s of the bake are left")
     if not judge.fresh:
@@ -231,14 +231,14 @@ def _blocks(verdict: Verdict) -> bool:
 
 
 def _forecast(judge: Judge) -> Forecast | None:
-    if judge.begun is None or judge.time is None or judge.weight <= 0.0:
+    if judge.startup.begun is None or judge.time is None or judge.weight <= 0.0:
         return None
     level = judge.settings.false_promotion
     needs = [requests_needed(track, judge.weight, level) for track in judge.required]
     most = max(needs)
     if not isfinite(most):
         return None
-    left = max(judge.begun + judge.settings.bake_seconds - judge.time, 0.0)
+    left = max(judge.startup.begun + judge.settings.bake_seconds - judge.time, 0.0)
     rate = judge.rps * judge.weight
     seconds = max(most / rate, left) if rate > 0 else None
     return Forecast(int(most + 0.999), seconds) if most > 0 or left > 0 else None
