@@ -453,7 +453,11 @@ class Actions:
             self.ports.console.line(f"{error.what}: only what was added beside it is taken back", tone="warn")
         mine = {key: value for key, value in originals.items() if key.split("/")[0] not in ("Deployment", KIND)}
         try:
-            router.apply(router.plan_restore(route, mine, self.ledger.fence))
+            for _ in range(3):  # until what is read back needs nothing more
+                change = router.plan_restore(route, mine, self.ledger.fence)
+                if change.empty:
+                    return
+                route = router.apply(change)
         except ObjectMissingError:  # reading back what is gone
             if route is not None:
                 raise

@@ -109,8 +109,20 @@ class Executor:
         except Exception as error:  # S10: not even a bug in a note may stand between a bad release and weight 0
             self.actions.ports.console.line(f"the log or the note could not be written: {error!r}", tone="warn")
 
+    def _with_recorded(self, state: RolloutState) -> RolloutState:
+        """What the record says was begun, by this job or by the one before, is to be undone."""
+        record = self.actions.ledger.record
+        made = any(key.startswith("Deployment/") for key in record.created)
+        done = replace(
+            state.done,
+            prepared=state.done.prepared or bool(record.originals),
+            deployed=state.done.deployed or made,
+        )
+        return state.with_(done=done)
+
     def _settle(self, state: RolloutState, action: Action) -> RolloutState:
         if action.verb is Verb.END and action.end is not None:
+            state = self._with_recorded(state)
             tone = Tone.GOOD if action.end.outcome is Outcome.PROMOTED else Tone.BAD
             self.actions.watch.timeline.mark(self.actions.elapsed(), action.end.outcome.value, tone)
         return state
@@ -139,7 +151,7 @@ class Executor:
         self._failing_since = None
         self.actions.doubtful = action.verb is Verb.SET_WEIGHT
         console.line(f"{action.verb}: {error.what}", tone="bad")
-        return after_failure(state, action).with_(end=End(outcome, error.what))
+        return self._with_recorded(after_failure(state, action).with_(end=End(outcome, error.what)))
 
     def _failed_way_out(
         self, state: RolloutState, end: End, action: Action, error: GitlabMeshError, now: float

@@ -338,6 +338,7 @@ class Simulation:
                 user.delete("VirtualService", "shop", "shop")
                 shadow.objects["VirtualService", "shop"] = None
                 self.oracles.excused.append(never)
+                self.oracles.metric_troubles.append((now, math.inf))  # whose counts to read came from the route
             case "delete-destinationrule":
                 user.delete("DestinationRule", "shop", "shop")
                 shadow.objects["DestinationRule", "shop"] = None

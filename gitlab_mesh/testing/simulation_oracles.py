@@ -190,7 +190,7 @@ class Oracles:
 
     def _check_raise(self, driver: DriverRun, share: float) -> None:
         mine = driver.last_weight or 0.0
-        if self.lease_holder != driver.holder:
+        if self._lost_lease_long_ago(driver):
             self.violate("S1", f"{driver.name} raised to {share:.0%} while {self.lease_holder!r} held the lease")
         age = self.now - driver.renewed - (driver.paused - driver.paused_at_renewal)
         if age > self.lease_seconds + 1e-6:
@@ -206,6 +206,13 @@ class Oracles:
             self.violate("S1", f"{driver.name} raised to {share:.0%} although the gate at {mine:.0%} was shut")
         if not self._evidence_since(driver.weight_since):
             self.violate("S7", f"{driver.name} raised to {share:.0%} without any sound look at {mine:.0%}")
+
+    def _lost_lease_long_ago(self, driver: DriverRun) -> bool:
+        """Whether somebody else holds the lease, and had the time to fence it off, or it to notice."""
+        if self.lease_holder == driver.holder:
+            return False
+        age = self.now - driver.renewed - (driver.paused - driver.paused_at_renewal)
+        return bool(driver.superseded) or age > self.lease_seconds
 
     def _evidence_since(self, since: float) -> bool:
         """Whether some whole time between two looks was free of foreign writes and of troubles of the metrics."""
@@ -246,7 +253,7 @@ class Oracles:
         word = driver.promotion_word
         if word is None or not word.promote_open:
             self.violate("S1", f"{driver.name} promoted {now} although the promote gate was shut")
-        if self.lease_holder != driver.holder:
+        if self._lost_lease_long_ago(driver):
             self.violate("S1", f"{driver.name} promoted while {self.lease_holder!r} held the lease")
 
     def _check_end_of_canary(self, driver: DriverRun) -> None:
