@@ -94,10 +94,16 @@ def read_side(deployment: Json, replica_sets: Sequence[Json], pods: Sequence[Jso
     ]
     status = deployment.get("status") or {}
     desired = int(deployment["spec"].get("replicas", 1))
-    digests = sorted(
-        {str(item["imageID"]).rpartition("@")[2] for item in statuses if "@" in str(item.get("imageID", ""))}
-    )
     template = deployment["spec"]["template"]
+    # The mesh's injected sidecar is in every pod, of every release: it identifies none.
+    own = {container.get("name") for container in template["spec"]["containers"]}
+    digests = sorted(
+        {
+            str(item["imageID"]).rpartition("@")[2]
+            for item in statuses
+            if "@" in str(item.get("imageID", "")) and item.get("name") in own
+        }
+    )
     return SideState(
         deployment=deployment,
         pods=tuple(sorted(pod["metadata"]["name"] for pod in mine)),

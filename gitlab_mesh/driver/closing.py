@@ -33,7 +33,10 @@ def close_record(record: Record, end: End, phase: str, now: datetime) -> dict[st
         changes["last_good"] = record.canary
         changes["previous_template"] = _previous_template(record)
     if end.outcome is Outcome.REJECTED and record.canary is not None:
-        digests = dict.fromkeys((*record.rejected_digests, *record.canary.digests))
+        # What stable runs too (a helper container that did not change) is not what was rejected.
+        shared = set(record.stable.digests) if record.stable else set()
+        bad = (digest for digest in record.canary.digests if digest not in shared)
+        digests = dict.fromkeys((*record.rejected_digests, *bad))
         changes["rejected_digests"] = tuple(digests)[-_REMEMBERED_DIGESTS:]
     return changes
 
