@@ -163,6 +163,7 @@ class RolloutState:
         reasserted: How often a foreign weight was overwritten.
         continued: Index of the last step whose pause is over.
         exposed: Whether the canary ever had a weight above 0.
+        late_looks: Looks at the drain that ended after its time, in a row.
         end: Set once it is on the way out.
     """
 
@@ -176,6 +177,7 @@ class RolloutState:
     reasserted: int = 0
     continued: int = -1
     exposed: bool = False
+    late_looks: int = 0
     done: Done = field(default_factory=Done)
     end: End | None = None
 
@@ -422,7 +424,8 @@ def _way_out(state: RolloutState, end: End, evidence: Evidence, now: float) -> A
             return Action(Verb.FINISH, end=End(Outcome.UNSAFE, f"{who} gives the canary weight again and again"))
         return Action(Verb.SET_WEIGHT, end.reason, share=0.0)
     if state.exposed and not done.drained:
-        if evidence.canary_flat is False and now - state.since > plan.drain_seconds:
+        # Two looks past the time: the first may show what came while we stood still.
+        if evidence.canary_flat is False and state.late_looks > 1:
             reason = f"weight 0 is written, but the canary still gets requests after {plan.drain_seconds:.0f} s"
             return Action(Verb.FINISH, end=End(Outcome.UNSAFE, f"{reason}; it is kept"))
         return Action(Verb.DRAIN)
@@ -528,7 +531,8 @@ def advance(state: RolloutState, action: Action, evidence: Evidence, now: float)
             drained = evidence.canary_flat is True or (
                 evidence.canary_flat is None and now - state.since >= state.plan.drain_seconds
             )
-            return state.with_(done=did(drained=drained), phase=Phase.ROLL_BACK)
+            late = state.late_looks + 1 if now - state.since > state.plan.drain_seconds else 0
+            return state.with_(done=did(drained=drained), phase=Phase.ROLL_BACK, late_looks=late)
         case Verb.SCALE_DOWN:
             return state.with_(done=did(scaled_down=True), phase=Phase.CLEAN_UP, since=now)
         case Verb.AWAIT_GONE:

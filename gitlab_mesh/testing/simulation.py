@@ -301,7 +301,7 @@ class Simulation:
         self.model.workloads.down_until[deployment] = until
         self.oracles.excused.append((side, self.stage.now, until))
         # The destination counts nothing for pods that are not ready.
-        self.oracles.metric_troubles.append((self.stage.now, until))
+        self.oracles.blind.append((self.stage.now, until))
         self.model.workloads.control()
 
     def _gitops(self) -> None:

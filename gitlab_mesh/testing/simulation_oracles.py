@@ -120,6 +120,7 @@ class Oracles:
     foreign_writes: list[float] = field(default_factory=list)
     excused: list[tuple[Side | None, float, float]] = field(default_factory=list)
     metric_troubles: list[tuple[float, float]] = field(default_factory=list)
+    blind: list[tuple[float, float]] = field(default_factory=list)
     lag: float = 0.0
     last_canary: float = -math.inf
     ready_canaries: int = 0
@@ -314,7 +315,7 @@ class Oracles:
 
     def _metrics_down(self, *, since: float | None = None) -> bool:
         begin = self.now - 2 * self.look_seconds if since is None else since
-        return any(start <= self.now and end >= begin for start, end in self.metric_troubles)
+        return any(start <= self.now and end >= begin for start, end in (*self.metric_troubles, *self.blind))
 
     # GitLab
 
