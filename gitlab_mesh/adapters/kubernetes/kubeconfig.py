@@ -7,6 +7,7 @@ GitLab's agent gives every job a ``KUBECONFIG`` file with one context per author
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -20,6 +21,7 @@ from gitlab_mesh.errors import UsageError
 
 __all__ = ["SERVICE_ACCOUNT", "Target", "find_target", "load_configuration"]
 
+MEMORY = "/dev/shm"  # noqa: S108 - only certificates of a kubeconfig, as mkstemp makes them: mode 0600
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes mounts the token and the CA of a pod's service account."""
 
@@ -158,20 +160,15 @@ def load_configuration(target: Target) -> Any:
     Raises:
         UsageError: The kubeconfig is incomplete, or a file that it names is missing.
     """
-    from kubernetes.client import Configuration
     from kubernetes.config.config_exception import ConfigException
-    from kubernetes.config.incluster_config import InClusterConfigLoader
-    from kubernetes.config.kube_config import load_kube_config
 
-    configuration = Configuration()
     try:
-        if target.files:
-            load_kube_config(target.files, target.context, configuration, persist_config=False)
-        else:
-            mount = target.service_account
-            InClusterConfigLoader(
-                token_filename=str(mount / "token"), cert_filename=str(mount / "ca.crt"), environ=target.env
-            ).load_and_set(configuration)
+        try:
+            configuration = _load(target)
+        except OSError:
+            if not _use_memory_for_files():
+                raise
+            configuration = _load(target)
     except (ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"context {target.context}: its credentials or its address cannot be loaded",
@@ -180,6 +177,34 @@ def load_configuration(target: Target) -> Any:
         ) from None
     _adjust(configuration, target.env)
     return configuration
+
+
+def _load(target: Target) -> Any:
+    from kubernetes.client import Configuration
+    from kubernetes.config.incluster_config import InClusterConfigLoader
+    from kubernetes.config.kube_config import load_kube_config
+
+    configuration = Configuration()
+    if target.files:
+        load_kube_config(target.files, target.context, configuration, persist_config=False)
+    else:
+        mount = target.service_account
+        InClusterConfigLoader(
+            token_filename=str(mount / "token"), cert_filename=str(mount / "ca.crt"), environ=target.env
+        ).load_and_set(configuration)
+    return configuration
+
+
+def _use_memory_for_files() -> bool:
+    """Let temporary files be written to memory; say whether that is anything new.
+
+    The official client writes certificates of the kubeconfig to temporary files. On a full disk, or one that cannot
+    be written, a rollback would fail for that alone.
+    """
+    if tempfile.tempdir == MEMORY or not os.access(MEMORY, os.W_OK):
+        return False
+    tempfile.tempdir = MEMORY
+    return True
 
 
 def _adjust(configuration: Any, env: Mapping[str, str]) -> None:

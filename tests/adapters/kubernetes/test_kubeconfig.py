@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 import yaml
 
 from gitlab_mesh.adapters.kubernetes.client import connect
-from gitlab_mesh.adapters.kubernetes.kubeconfig import find_target, load_configuration
+from gitlab_mesh.adapters.kubernetes.kubeconfig import MEMORY, find_target, load_configuration
 from gitlab_mesh.errors import UsageError
 
 from .scripted_api import kubeconfig
@@ -150,3 +153,33 @@ def test_a_proxy_is_never_used_for_this_machine(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setenv(name, "http://proxy.example:3128")
     path = write(tmp_path / "config", kubeconfig("http://127.0.0.1:8001", "a"))
     assert load_configuration(find_target(None, {"KUBECONFIG": path})).proxy is None
+
+
+def test_certificates_go_to_memory_where_no_temporary_file_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not os.access(MEMORY, os.W_OK):
+        pytest.skip(f"{MEMORY} is not there")
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {
+                "name": "c",
+                "cluster": {
+                    "server": "https://127.0.0.1:1",
+                    "certificate-authority-data": base64.b64encode(b"full disk").decode(),
+                },
+            }
+        ],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    path = tmp_path / "config"
+    path.write_text(json.dumps(document))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no-such-directory"))
+    target = find_target(None, {"KUBECONFIG": str(path)})
+    found = load_configuration(target).ssl_ca_cert
+    assert found.startswith(MEMORY)
+    assert Path(found).read_bytes() == b"full disk"
