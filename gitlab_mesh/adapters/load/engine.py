@@ -193,7 +193,8 @@ class LoadEngine:
     def _on_answer(self, connection: Connection, status: int) -> None:
         due = connection.due
         kind = self._kinds[due.kind]
-        bucket = kind.latency.record(self._arrived() - due.intended)
+        arrived = self._pool.last_answer = self._arrived()
+        bucket = kind.latency.record(arrived - due.intended)
         kind.requests += 1
         error = self._classify(connection, status, kind)
         if error:
@@ -256,7 +257,7 @@ class LoadEngine:
                 self.stop()
             oldest = self._loop.time() - self._plan.timeout_seconds
             while pool.waiting and pool.waiting[0].intended < oldest:
-                self._time_out(pool.waiting.popleft(), "unsent")
+                self._time_out(pool.waiting.popleft(), "unsent" if pool.full else "timeout")
             for connection in [one for one in pool.open if one.busy and one.due.intended < oldest]:
                 connection.abort()
                 pool.forget(connection)
@@ -295,9 +296,6 @@ class LoadEngine:
             limits.append(f"the generator used {result.cpu_ratio:.0%} of a processor core: answers waited for it")
         if self._pool.own_faults:
             limits.append(f"{self._pool.own_faults} connections failed here for want of files, ports or memory")
-        unsent = self._scheduled - result.sent - result.errors.get("connect", 0) - result.errors.get("tls", 0)
-        if unsent > 0.05 * self._scheduled:
-            limits.append(f"only {result.sent} of {self._scheduled} scheduled requests could be sent")
         if result.queued_sends > 0.01 * self._scheduled:
             waited = f"{result.queued_sends} of {self._scheduled} requests waited for one of"
             limits.append(f"{waited} {self._plan.connections} connections")

@@ -21,6 +21,12 @@ _OWN_FAULTS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, e
 
 _OTHER_FILES = 256
 
+_CALM_CONNECTIONS = 64
+_STALL_SECONDS = 0.1
+"""A target that was answering and has not for so long stands still: more than 64 connections then wait until it goes
+on. A new connection for each request would only overflow its accept queue (usually 100 or 128), whose repetitions
+(1 s, 3 s) would then be measured instead of the target."""
+
 
 class ConnectionPool:
     """Connections to one target.
@@ -47,6 +53,7 @@ class ConnectionPool:
         self.idle: list[Connection] = []
         self.waiting: deque[Due] = deque()
         self.own_faults = 0
+        self.last_answer: float | None = None
 
     async def prepare(self) -> None:
         """Read certificates, raise the limit of open files, and find the target's addresses, once.
@@ -70,11 +77,23 @@ class ConnectionPool:
             ) from error  # fmt: skip
         self._addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
 
+    @property
+    def full(self) -> bool:
+        """Whether there are as many connections as the plan allows."""
+        return len(self.open) + len(self._opening) >= self._plan.connections
+
     def open_another(self) -> bool:
-        """Start to open a connection; False if there are as many as the plan allows."""
-        if len(self.open) + len(self._opening) >= self._plan.connections:
+        """Start to open a connection, unless the target stands still; False if there are as many as the plan allows."""
+        if self.full:
             return False
-        task = asyncio.get_running_loop().create_task(self._connect())
+        loop = asyncio.get_running_loop()
+        if (
+            len(self.open) + len(self._opening) >= _CALM_CONNECTIONS
+            and self.last_answer is not None
+            and loop.time() - self.last_answer > _STALL_SECONDS
+        ):
+            return True
+        task = loop.create_task(self._connect())
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
         return True

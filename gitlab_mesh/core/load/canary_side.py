@@ -129,12 +129,12 @@ def _judge_latency(counts: Counts, threshold: Threshold) -> Verdict:
         few = f"{threshold.metric} needs at least {format_count(needed)} requests; the canary got {format_count(total)}"
         return threshold.verdict(VerdictKind.UNDECIDED, None, total, few)
     low, high = _quantile_between(histogram, share)
-    least, most = threshold.holds(low), threshold.holds(high)
     value = high if isfinite(high) else low
-    if least and most:
+    upper = threshold.sign in ("<", "<=")  # the bucket holds times above its lower border, up to its upper one
+    if (high <= threshold.limit) if upper else (low >= threshold.limit):
         return threshold.verdict(VerdictKind.PASS, value, total, "")
     between = f"{threshold.metric} lies between {format_seconds(low)} and {format_seconds(high)}"
-    if least or most:
+    if low < threshold.limit < high:
         said = f"{between}, the borders of the mesh's own bucket; choose one of them as the limit"
         return threshold.verdict(VerdictKind.UNDECIDED, value, total, said)
     return threshold.verdict(VerdictKind.BREACH, value, total, f"{between}, by the mesh's own buckets")

@@ -13,8 +13,10 @@ from dataclasses import replace
 from math import inf
 
 from gitlab_mesh.core.judge.judge import Judge
+from gitlab_mesh.core.judge.latency import Bound, plan_bounds
 from gitlab_mesh.core.judge.model import Gate, Judgement, Look, Verdict, VerdictKind
 from gitlab_mesh.core.judge.settings import JudgeSettings
+from gitlab_mesh.core.judge.track import Track
 from gitlab_mesh.core.load.histogram import coarse_limit
 from gitlab_mesh.core.load.result import LoadResult
 from gitlab_mesh.core.load.slices import Slice, Slices
@@ -24,7 +26,7 @@ from gitlab_mesh.errors import UsageError
 __all__ = ["check_alike", "compare_results"]
 
 _LEAST_REQUESTS = 400
-"""Of either run: below it the judge has not even chosen its bounds."""
+"""Of either run: below it no tail of the baseline is known."""
 
 
 def compare_results(baseline: LoadResult, now: LoadResult, *, tolerance: float, margin: float) -> Judgement:
@@ -54,6 +56,7 @@ def compare_results(baseline: LoadResult, now: LoadResult, *, tolerance: float, 
     bounds = _bounds([*left, *right])
     width = max(baseline.slices.width_seconds, now.slices.width_seconds)
     judge = Judge(settings, look_seconds=width)
+    judge.compare_bounds(_plan(baseline, bounds, settings))  # the baseline was there before: it alone says what is slow
     judgement = None
     for number, (before, after) in enumerate(zip(left, right, strict=True)):
         stable, canary = _counts(before, bounds), _counts(after, bounds)
@@ -63,7 +66,7 @@ def compare_results(baseline: LoadResult, now: LoadResult, *, tolerance: float, 
             judgement = judge.look(Look(time_seconds=(number + 1) * width, stable=stable, canary=canary, weight=weight))
     if judgement is None:
         return Judgement((), Gate(open=False), Gate(open=False), reason="neither run has requests")
-    return _in_our_words(judgement, min(baseline.requests, now.requests))
+    return _in_our_words(judgement, judge, min(baseline.requests, now.requests))
 
 
 def check_alike(baseline: LoadResult, kinds: Collection[str], rate: float) -> None:
@@ -98,7 +101,7 @@ def _align(left: Slices, right: Slices) -> tuple[list[Slice], list[Slice]]:
     for slices in (left, right):
         wide = Slices(width)
         wide.merge(slices)
-        pair.append({round(start / width): one for start, one in wide.items()})
+        pair.append({round(start / width): one for start, one in wide.entries()})
     shared = sorted(pair[0].keys() & pair[1].keys())
     return [pair[0][index] for index in shared], [pair[1][index] for index in shared]
 
@@ -109,29 +112,48 @@ def _bounds(slices: Sequence[Slice]) -> list[int]:
     return list(range(min(used), max(used) + 1)) if used else []
 
 
+def _plan(baseline: LoadResult, bounds: Sequence[int], settings: JudgeSettings) -> tuple[Bound, ...]:
+    whole = Slice()
+    for _, one in baseline.slices.entries():
+        whole.merge(one)
+    histogram = _counts(whole, bounds).latency
+    if histogram is None:
+        return ()
+    return plan_bounds(histogram, tolerance=settings.latency_tolerance, margin=settings.latency_margin)
+
+
 def _counts(one: Slice, buckets: Sequence[int]) -> Counts:
     bounds = (*(coarse_limit(bucket) for bucket in buckets), inf)
     counts = (*(one.buckets.get(bucket, 0) for bucket in buckets), 0)
     return Counts(one.requests, {"failed": one.errors} if one.errors else {}, Histogram(bounds, counts))
 
 
-def _in_our_words(judgement: Judgement, requests: int) -> Judgement:
+def _in_our_words(judgement: Judgement, judge: Judge, requests: int) -> Judgement:
     """Keep errors and latency; say baseline and run instead of stable and canary."""
+    tracks = {"errors": (judge.errors,), "latency": tuple(track for _, track in judge.latency or ())}
     kept = tuple(
-        _reword(verdict, requests) for verdict in judgement.verdicts if verdict.metric in ("errors", "latency")
+        _reword(verdict, tracks[verdict.metric], requests) for verdict in judgement.verdicts if verdict.metric in tracks
     )
     return replace(judgement, verdicts=kept, reason=_swap(judgement.reason))
 
 
-def _reword(verdict: Verdict, requests: int) -> Verdict:
+def _reword(verdict: Verdict, tracks: Sequence[Track], requests: int) -> Verdict:
     reason = _swap(verdict.reason)
     kind = verdict.kind
+    if kind is VerdictKind.PASS and any(_is_beyond(track) for track in tracks):
+        kind = VerdictKind.UNDECIDED
+        reason = "all in all beyond the margin, but in too few events to tell whether they will come again"
     if kind is not VerdictKind.BREACH and requests < _LEAST_REQUESTS:
-        kind, reason = (
-            VerdictKind.UNDECIDED,
-            f"too few requests to compare: {requests}, at least {_LEAST_REQUESTS} help",
-        )
+        kind = VerdictKind.UNDECIDED
+        reason = f"too few requests to compare: {requests}, at least {_LEAST_REQUESTS} help"
     return replace(verdict, metric=f"{verdict.metric} against the baseline", kind=kind, reason=reason)
+
+
+def _is_beyond(track: Track) -> bool:
+    """Whether the totals alone are beyond the margin: a stall is one event to the bets, but may be most of a tail."""
+    if track.canary is None or track.stable is None:
+        return False
+    return track.canary > track.margin.ratio * track.stable + track.margin.slack
 
 
 def _swap(text: str) -> str:

@@ -93,7 +93,7 @@ def _render_checks(kind: KindResult) -> Iterator[tuple[str, ...]]:
 
 
 def _render_charts(result: LoadResult) -> Iterator[SeriesSection]:
-    slices, width = result.slices.items(), result.slices.width_seconds
+    slices, width = result.slices.entries(), result.slices.width_seconds
     if not slices:
         return
     latency = tuple(Series(name, _points(slices, share)) for name, share in _LINES)

@@ -55,7 +55,7 @@ class Slices:
 
     __slots__ = ("_slices", "width_seconds")
 
-    def __init__(self, width_seconds: float = 1.0) -> None:
+    def __init__(self, width_seconds: float = 0.25) -> None:
         self.width_seconds = width_seconds
         self._slices: dict[int, Slice] = {}
 
@@ -79,7 +79,7 @@ class Slices:
             coarse = bucket >> COARSE_SHIFT
             one.buckets[coarse] = one.buckets.get(coarse, 0) + 1
 
-    def items(self) -> list[tuple[float, Slice]]:
+    def entries(self) -> list[tuple[float, Slice]]:
         """Return (start in seconds, slice), rising; slices without requests are left out."""
         return [(index * self.width_seconds, self._slices[index]) for index in sorted(self._slices)]
 
@@ -87,7 +87,7 @@ class Slices:
         """Add another run's slices; the finer ones are made as wide as the others."""
         while self.width_seconds < other.width_seconds:
             self._halve()
-        for start, one in other.items():
+        for start, one in other.entries():
             self.at(start).merge(one)
 
     def _halve(self) -> None:
