@@ -118,7 +118,8 @@ class BudgetSchedule:
         return elapsed >= settings.bake_seconds - self.dwell_seconds - self._ramp_seconds(weight)
 
     def _ramp_seconds(self, weight: float) -> float:
-        return self.pause_seconds * ceil(log(max(self.most / weight, 1.0)) / log(self.growth))
+        pause = max(self.pause_seconds, self.look_seconds)
+        return pause * ceil(log(max(self.most / weight, 1.0)) / log(self.growth))
 
     @staticmethod
     def _may_raise(standing: Standing, settings: JudgeSettings, elapsed: float) -> bool:

@@ -9,13 +9,13 @@ from gitlab_mesh.core.judge.betting import BETTER, WORSE, Arms, Capital, Toleran
 from gitlab_mesh.core.judge.dispersion import Dispersion
 from gitlab_mesh.core.judge.excess import FINE, Excess
 
-__all__ = ["Track", "relevant_prior"]
+__all__ = ["Track", "equal_prior", "relevant_prior"]
 
 _CEILING = 100.0
 
 
 def relevant_prior(base: float, tolerated: Tolerance, margin: Tolerance) -> list[float]:
-    """Spread the bets: half evenly, half where a release first becomes one that must not be promoted.
+    """Spread the bets on "worse": half evenly, half where a release first becomes one that must not be promoted.
 
     Args:
         base: Stable's share of bad requests so far.
@@ -24,10 +24,24 @@ def relevant_prior(base: float, tolerated: Tolerance, margin: Tolerance) -> list
     """
     line = tolerated.ratio * base + tolerated.slack
     first = (margin.ratio * base + margin.slack) / line if line > 0 else inf
-    centre = log(min(max(first, 1.0), 500.0)) + 0.4
-    bumps = [exp(-0.5 * ((log(worse) - centre) / 0.6) ** 2) for worse in WORSE]
+    return _spread(WORSE, log(min(max(first, 1.0), 500.0)) + 0.4, 0.6)
+
+
+def equal_prior(base: float, margin: Tolerance) -> list[float]:
+    """Spread the bets on "better than the margin": half evenly, half where a canary as good as stable is.
+
+    Args:
+        base: Stable's share of bad requests so far.
+        margin: The promotion boundary.
+    """
+    line = margin.ratio * base + margin.slack
+    return _spread(BETTER, log(max(base / line, BETTER[-1])) if line > 0 else 0.0, 0.3)
+
+
+def _spread(bets: Sequence[float], centre: float, width: float) -> list[float]:
+    bumps = [exp(-0.5 * ((log(worse) - centre) / width) ** 2) for worse in bets]
     total = sum(bumps)
-    return [0.5 / len(WORSE) + 0.5 * bump / total for bump in bumps]
+    return [0.5 / len(bets) + 0.5 * bump / total for bump in bumps]
 
 
 class Track:
@@ -97,8 +111,9 @@ class Track:
             base: Stable's share of bad requests so far; spreads the bets.
         """
         self.base = base
-        self.worse.restart(self._prior())
-        self.fine.restart()
+        worse, fine = self._priors()
+        self.worse.restart(worse)
+        self.fine.restart(fine)
         self.excess = Excess(bets=self._bets)
         self.canary_n = self.canary_bad = self.stable_n = self.stable_bad = 0.0
 
@@ -112,8 +127,10 @@ class Track:
         """Stable's share of bad requests."""
         return self.stable_bad / self.stable_n if self.stable_n else None
 
-    def _prior(self) -> list[float]:
-        return relevant_prior(self.base, self.tolerated, self.margin) if self.base is not None else []
+    def _priors(self) -> tuple[list[float], list[float]]:
+        if self.base is None:
+            return [], []
+        return relevant_prior(self.base, self.tolerated, self.margin), equal_prior(self.base, self.margin)
 
     def dump(self) -> list[list[float]]:
         """Return the state as lists of numbers."""
@@ -130,7 +147,8 @@ class Track:
         worse, fine, dispersion, excess, counts = state
         base, self.canary_n, self.canary_bad, self.stable_n, self.stable_bad = counts
         self.base = base if base >= 0.0 else None
-        self.worse.load(worse, self._prior())
-        self.fine.load(fine)
+        worse_prior, fine_prior = self._priors()
+        self.worse.load(worse, worse_prior)
+        self.fine.load(fine, fine_prior)
         self.dispersion.load(dispersion)
         self.excess.load(excess)
