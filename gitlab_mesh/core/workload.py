@@ -109,7 +109,7 @@ def read_side(deployment: Json, replica_sets: Sequence[Json], pods: Sequence[Jso
         pods=tuple(sorted(pod["metadata"]["name"] for pod in mine)),
         ready_pods=tuple(sorted(pod["metadata"]["name"] for pod in mine if _is_ready(pod))),
         desired=desired,
-        ready=min(int(status.get("readyReplicas") or 0), int(status.get("updatedReplicas") or 0)),
+        ready=_ready_and_current(status),
         restarts=sum(int(item.get("restartCount") or 0) for item in statuses),
         reason=waiting[0] if waiting else "",
         observed=int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0),
@@ -121,6 +121,17 @@ def read_side(deployment: Json, replica_sets: Sequence[Json], pods: Sequence[Jso
             replicas=desired,
         ),
     )
+
+
+def _ready_and_current(status: Json) -> int:
+    """Return the replicas that are ready and of the current template.
+
+    ``readyReplicas`` counts pods of old templates, too; all of those are taken for ready, so that a new pod that is
+    not is never overlooked (Deployment controller, ``DeploymentComplete`` in k8s.io/kubernetes).
+    """
+    updated, ready = int(status.get("updatedReplicas") or 0), int(status.get("readyReplicas") or 0)
+    old = max(0, int(status.get("replicas") or 0) - updated)
+    return max(0, min(updated, ready - old))
 
 
 def pick_container(template: Json, wanted: str | None, names: Sequence[str]) -> str:

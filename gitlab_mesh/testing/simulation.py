@@ -173,7 +173,17 @@ class Simulation:
         oracles.now = self.stage.now
         oracles.last_canary = self.model.traffic.last_canary
         oracles.ready_canaries = len(self.model.workloads.ready(Side.CANARY))
-        oracles.ready_stables = len(self.model.workloads.ready(Side.STABLE))
+        stables = self.model.workloads.ready(Side.STABLE)
+        oracles.ready_stables = len(stables)
+        image = next(
+            (
+                body["spec"]["template"]["spec"]["containers"][0].get("image")
+                for body in self.model.cluster.peek("Deployment", "shop")
+                if body["metadata"]["name"] == "shop"
+            ),
+            None,
+        )
+        oracles.whole_stables = sum(pod.image == image for pod in stables)
 
     def _answer_pod(self, namespace: str, pod: str, port: int, path: str) -> tuple[int, Mapping[str, str], bytes]:
         found = self.model.workloads.pods.get(pod)

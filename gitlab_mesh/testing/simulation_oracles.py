@@ -125,6 +125,7 @@ class Oracles:
     last_canary: float = -math.inf
     ready_canaries: int = 0
     ready_stables: int = 0
+    whole_stables: int = 0
     now: float = 0.0
     lease_holder: str = ""
     record_destroyed: bool = False
@@ -184,10 +185,18 @@ class Oracles:
             self.fenced, driver.fence = driver, fence
         if fence is not None and fence != driver.fence:
             self.violate("S4", f"{driver.name} wrote under the fence {fence}, which is not its own")
+        if was == 1.0 and now < 1.0:
+            self._check_return(driver)
         if now > was or (now > 0 and driver.last_weight is not None and now > driver.last_weight):
             self._check_raise(driver, now)
         if now != was or now == 0:
             driver.wrote_weight(now, self.now)
+
+    def _check_return(self, driver: DriverRun) -> None:
+        """Traffic goes back to stable: all of its pods must be ready, with the template that it has now."""
+        if self.whole_stables < self.replicas and not self._excused(Side.STABLE, 30.0):
+            ready = f"{self.whole_stables} of {self.replicas}"
+            self.violate("S9", f"{driver.name} gives stable traffic back while {ready} of its pods are ready")
 
     def _check_raise(self, driver: DriverRun, share: float) -> None:
         mine = driver.last_weight or 0.0

@@ -1,0 +1,149 @@
+"""Whole rollouts with faults: a sample that changes with the day, and every schedule that once broke a promise."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+
+import pytest
+
+from gitlab_mesh.testing.simulation import catalogue, run_schedule
+from gitlab_mesh.testing.simulation_faults import WORLD_FAULTS, PlannedFault, kinds_for
+from gitlab_mesh.testing.simulation_schedule import KILL_MIDWAY, SHAPES, Pair, Schedule, all_pairs, plan_schedule
+from tests.simulation.mutants import MUTANTS, Mutant
+
+TODAY = datetime.datetime.now(tz=datetime.UTC).date().toordinal()
+SAMPLE = 120
+PROMOTE = SHAPES["promote"]
+FAULT = PlannedFault
+
+
+@pytest.fixture(scope="module")
+def plan() -> tuple[list[Pair], dict[str, int]]:
+    boundaries, counts = catalogue()
+    return all_pairs(boundaries), counts
+
+
+def test_a_sample_of_the_day_breaks_no_promise(plan: tuple[list[Pair], dict[str, int]]) -> None:
+    broken = []
+    for seed in range(TODAY * 1_000_000, TODAY * 1_000_000 + SAMPLE * 37, 37):
+        outcome = run_schedule(plan_schedule(seed, *plan))
+        broken += [f"{violation}; python benchmarks/faults.py --replay {seed}" for violation in outcome.violations]
+    assert not broken, "\n".join(broken)
+
+
+def test_the_same_schedule_gives_the_same_result(plan: tuple[list[Pair], dict[str, int]]) -> None:
+    for seed in (TODAY, TODAY + 1000, TODAY + 2000):
+        schedule = plan_schedule(seed, *plan)
+        assert run_schedule(schedule) == run_schedule(schedule)
+
+
+def test_every_kind_of_fault_can_strike_at_every_boundary(plan: tuple[list[Pair], dict[str, int]]) -> None:
+    pairs, _ = plan
+    boundaries = {boundary for _, boundary, _ in pairs}
+    for boundary in boundaries:
+        verb = boundary.partition("/")[2].partition(" ")[0]
+        assert {kind for _, other, kind in pairs if other == boundary} == set(kinds_for(verb))
+    for part in ("canary:set-weight/patch VirtualService", "canary:patch-stable/patch Deployment", "end:restore/"):
+        assert any(boundary.startswith(part) for boundary in boundaries)
+    assert set(WORLD_FAULTS) <= {kind for _, _, kind in pairs}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_without_further_faults_the_shapes_end_as_they_should(shape: str) -> None:
+    expected = {"reject": "10", "stable-breaks": "10", "crash": "10", "silent": "11"}
+    outcome = run_schedule(SHAPES[shape])
+    assert not outcome.violations
+    killed = shape.startswith("killed")
+    assert outcome.exits[0] == ("canary", "killed" if killed else expected.get(shape, "0"))
+    assert all(code == "0" for _, code in outcome.exits[1:])
+
+
+def at(boundary: str, *kinds: str, number: int = 0, seconds: float = 45.0) -> tuple[PlannedFault, ...]:
+    return tuple(PlannedFault(kind, boundary, number, seconds) for kind in kinds)
+
+
+FOUND: dict[str, Schedule] = {
+    "weight 0 was written by the job before: the drain is still to be waited for": replace(
+        SHAPES["killed"], lag=4.0, ending_faults=at("end:set-weight/patch VirtualService", "kill-after")
+    ),
+    "the way back begins while the API refuses": replace(
+        SHAPES["killed"], ending_faults=at("end:begin/list ReplicaSet", "unauthorized-for-good")
+    ),
+    "the VirtualService is deleted: the subset is taken back all the same": replace(
+        PROMOTE, faults=at("canary:next-step/patch ConfigMap", "delete-virtualservice")
+    ),
+    "the fence is taken off while it is tidied up": replace(
+        PROMOTE, faults=at("canary:scale-down/patch Deployment", "foreign-annotation")
+    ),
+    "the lease cannot be given back": replace(
+        SHAPES["killed"], ending_faults=at("end:release/patch Lease", "forbidden")
+    ),
+    "the canary is created after a rollback": replace(
+        PROMOTE, faults=at("canary:deploy/create Deployment", "after-script", "pause")
+    ),
+    "the canary is created after the same job went on": replace(
+        PROMOTE, faults=at("canary:deploy/create Deployment", "same-job-again", "pause", seconds=12.0)
+    ),
+    "the route is prepared after a rollback": replace(
+        PROMOTE, faults=at("canary:prepare/patch DestinationRule", "after-script", "pause")
+    ),
+    "preparing is tried again after half of it was done": replace(
+        PROMOTE, faults=at("canary:prepare/patch VirtualService", "outage", seconds=6.0)
+    ),
+    "a promotion that was planned before a rollback": replace(
+        PROMOTE, faults=at("canary:patch-stable/patch Deployment", "person-rollback", "pause")
+    ),
+    "a promotion that was planned before the same job went on": replace(
+        PROMOTE, faults=at("canary:patch-stable/patch Deployment", "same-job-again", "pause")
+    ),
+    "a revocation that was planned before the same job went on": replace(
+        SHAPES["killed-in-promotion"],
+        ending="after-script",
+        ending_faults=at("end:revert-stable/patch Deployment", "same-job-again", "pause", seconds=90.0),
+    ),
+    "somebody scaled the canary to nothing while it is awaited": replace(
+        PROMOTE, faults=at("canary:deploy/get ConfigMap", "person-rollback"), race=0.5
+    ),
+    "the process stood still while it drained": replace(
+        SHAPES["reject"], lag=4.0, faults=at("canary:drain/get VirtualService", "pause")
+    ),
+    "a stale list of DestinationRules while it is restored": replace(
+        PROMOTE, faults=at("canary:restore/list DestinationRule", "stale-read")
+    ),
+    "a rollback meets a driver that begins": replace(
+        PROMOTE,
+        faults=at("canary:prepare/get VirtualService", "unauthorized-for-good"),
+        ending_faults=at("end:begin/get VirtualService", "same-job-again", "pause"),
+    ),
+    "pods of the old template are still ready while stable is replaced": replace(PROMOTE, rate=400.0),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_once_broke_a_promise(name: str) -> None:
+    schedule = FOUND[name]
+    for seed in range(3):
+        outcome = run_schedule(replace(schedule, seed=seed))
+        assert not outcome.violations, f"seed {seed}: {[str(violation) for violation in outcome.violations]}"
+        struck = {kind for _, kind in outcome.faults}
+        assert {fault.kind for fault in (*schedule.faults, *schedule.ending_faults)} <= struck
+
+
+def of_the_day(mutants: tuple[Mutant, ...], number: int) -> list[Mutant]:
+    return [mutants[(TODAY * number + index) % len(mutants)] for index in range(number)]
+
+
+@pytest.mark.parametrize("mutant", of_the_day(MUTANTS, 3), ids=lambda mutant: mutant.name)
+def test_defects_of_the_day_are_found(mutant: Mutant, plan: tuple[list[Pair], dict[str, int]]) -> None:
+    for seed in range(1, 2000 * 131, 131):
+        with mutant.applied():
+            outcome = run_schedule(plan_schedule(seed, *plan))
+        if {violation.invariant for violation in outcome.violations} & set(mutant.breaks):
+            return
+    pytest.fail(f"{mutant.name}: not found in 2000 schedules")
+
+
+def test_the_shape_that_is_killed_midway_is_killed() -> None:
+    outcome = run_schedule(SHAPES["killed"])
+    assert (KILL_MIDWAY.boundary, "kill-after") in outcome.faults
