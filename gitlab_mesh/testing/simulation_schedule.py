@@ -87,7 +87,7 @@ SHAPES: Mapping[str, Schedule] = {
 
 def service_of(schedule: Schedule) -> ServiceConfig:
     """Return the service's settings: short steps, coarse looks."""
-    smoke = (SmokeCheck("health", HttpSmoke("/health")),) if schedule.smoke else ()
+    smoke = (SmokeCheck("health", HttpSmoke("/health"), timeout=3.0),) if schedule.smoke else ()
     judge = JudgeSettings(bake_seconds=20.0) if schedule.real_judge else JudgeSettings()
     return ServiceConfig("shop", "shop", RouteConfig(virtual_service="shop"), rollout=ROLLOUT, judge=judge, smoke=smoke)
 
