@@ -24,7 +24,7 @@ def needed_rights(service: ServiceConfig) -> tuple[AccessRule, ...]:
     routes = service.route.names if service.route.virtual_service else ()
     rights = [
         *_rules(space, _ISTIO, "virtualservices", ("get", "patch"), routes),
-        *_rules(space, _ISTIO, "destinationrules", ("list", "patch", "create", "delete")),
+        *_rules(space, _ISTIO, "destinationrules", ("list", "get", "patch", "create", "delete")),
         *_rules(space, "", "configmaps", ("get", "patch"), (ours,)),
         *_rules(space, "coordination.k8s.io", "leases", ("get", "patch"), (ours,)),
         *_rules(space, "apps", "deployments", ("get", "patch"), (service.canary_workload, service.stable_workload)),
