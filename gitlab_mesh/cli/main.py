@@ -18,6 +18,8 @@ _COMMANDS = {
     "sandbox": ("gitlab_mesh.cli.sandbox:sandbox", "A mesh, a cluster API and a GitLab on this machine."),
     "load": ("gitlab_mesh.cli.load:load", "Join and compare what load-check measured."),
     "config": ("gitlab_mesh.cli.config:config", "Show the settings with their origins; print the schema."),
+    "rbac": ("gitlab_mesh.cli.rbac:rbac", "Print the smallest Role that a release needs."),
+    "guard": ("gitlab_mesh.cli.guard:guard", "Print the in-cluster net for rollouts whose job is lost."),
     "template": ("gitlab_mesh.cli.template:template", "Write the CI templates, or check that they are current."),
     "judge": ("gitlab_mesh.cli.judge:judge", "Plan what can be detected; replay a recorded run."),
 }
