@@ -18,10 +18,13 @@ from collections import Counter
 from functools import cache
 from typing import Any
 
-from gitlab_mesh.testing.simulation import catalogue, run_schedule, tell_schedule
+from gitlab_mesh.testing.simulation import Simulation, catalogue, run_schedule, tell_schedule
+from gitlab_mesh.testing.simulation_http import HttpSimulation
 from gitlab_mesh.testing.simulation_schedule import Pair, Schedule, all_pairs, plan_schedule
 
 BLOCK = 1_000_000
+KINDS = {"lean": Simulation, "http": HttpSimulation}
+_KIND = ["lean"]
 INVARIANTS = [f"S{number}" for number in range(1, 11)]
 
 
@@ -39,7 +42,7 @@ def schedule_of(seed: int) -> Schedule:
 
 def play(seed: int) -> dict[str, Any]:
     """Play one schedule and return what the summary needs, small enough for a pipe."""
-    outcome = run_schedule(schedule_of(seed))
+    outcome = run_schedule(schedule_of(seed), kind=KINDS[_KIND[0]])
     return {
         "seed": seed,
         "violations": [(violation.invariant, str(violation)) for violation in outcome.violations],
@@ -122,6 +125,8 @@ def main() -> int:
     parser.add_argument("--schedules", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--http", action="store_true", help="over HTTP, with the real client and the sandbox's server")
+    parser.add_argument("--stride", type=int, default=1, help="between two seeds; a sample of all pairs needs > 1")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument("--replay", type=int, metavar="SEED", help="play one schedule and tell its story")
     options = parser.parse_args()
@@ -129,7 +134,8 @@ def main() -> int:
         return replay(options.replay)
     started = time.monotonic()
     first = options.seed * BLOCK
-    seeds = range(first, first + options.schedules)
+    seeds = range(first, first + options.schedules * options.stride, options.stride)
+    _KIND[0] = "http" if options.http else "lean"
     _plan()  # before the fork: the workers inherit it
     with multiprocessing.get_context("fork").Pool(options.processes) as pool:
         results = list(pool.imap_unordered(play, seeds, chunksize=20))

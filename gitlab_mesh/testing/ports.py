@@ -16,6 +16,7 @@ from gitlab_mesh.ports import MetricSource
 from gitlab_mesh.testing.clock import FakeClock
 from gitlab_mesh.testing.cluster import MemoryCluster
 from gitlab_mesh.testing.console import RecordingConsole
+from gitlab_mesh.testing.load import MemoryFiles, ScriptedLoad
 from gitlab_mesh.testing.shop import ShopModel
 
 __all__ = ["ModelPorts", "RecordingCommands", "RecordingDeployments", "RecordingNotes", "ScriptedSignal"]
@@ -128,6 +129,8 @@ class ModelPorts:
         self.notes = RecordingNotes()
         self.deployments = RecordingDeployments()
         self.commands = RecordingCommands()
+        self.files = MemoryFiles()
+        self.load = ScriptedLoad()
         self.signal = ScriptedSignal(self.clock)
         self.remaining_seconds: float | None = None
         self.report_url = f"{driver.url}/artifacts/file/mesh-out/report.html"
@@ -137,5 +140,6 @@ class ModelPorts:
         other = ModelPorts(self.model, service, driver=self.driver, cluster=self.cluster, environment=self.environment)
         other.console, other.metrics, other.signal = self.console, self.metrics, self.signal
         other.notes, other.deployments, other.commands = self.notes, self.deployments, self.commands
+        other.files, other.load = self.files, self.load
         other.remaining_seconds, other.clock = self.remaining_seconds, self.clock
         return other
