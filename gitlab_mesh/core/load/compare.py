@@ -25,6 +25,9 @@ from gitlab_mesh.errors import UsageError
 
 __all__ = ["check_alike", "compare_results"]
 
+_ROOM = 16
+"""Coarse buckets: a doubling."""
+
 _LEAST_REQUESTS = 400
 """Of either run: below it no tail of the baseline is known."""
 
@@ -56,7 +59,9 @@ def compare_results(baseline: LoadResult, now: LoadResult, *, tolerance: float, 
     bounds = _bounds([*left, *right])
     width = max(baseline.slices.width_seconds, now.slices.width_seconds)
     judge = Judge(settings, look_seconds=width)
-    judge.compare_bounds(_plan(baseline, bounds, settings))  # the baseline was there before: it alone says what is slow
+    planned = _plan(baseline, bounds, settings)
+    if planned:  # the baseline was there before: it alone says what is slow
+        judge.compare_bounds(planned)
     judgement = None
     for number, (before, after) in enumerate(zip(left, right, strict=True)):
         stable, canary = _counts(before, bounds), _counts(after, bounds)
@@ -107,9 +112,9 @@ def _align(left: Slices, right: Slices) -> tuple[list[Slice], list[Slice]]:
 
 
 def _bounds(slices: Sequence[Slice]) -> list[int]:
-    """Return the coarse buckets in use, from the lowest to the highest."""
+    """Return the coarse buckets in use, from the lowest to some above the highest, where only a slower run reaches."""
     used = {bucket for one in slices for bucket in one.buckets}
-    return list(range(min(used), max(used) + 1)) if used else []
+    return list(range(max(min(used) - 1, 0), max(used) + 1 + _ROOM)) if used else []
 
 
 def _plan(baseline: LoadResult, bounds: Sequence[int], settings: JudgeSettings) -> tuple[Bound, ...]:
