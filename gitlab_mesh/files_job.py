@@ -24,6 +24,7 @@ from gitlab_mesh.job import FilePorts, JobResult
 
 __all__ = ["build_request", "conclude", "run_inspection"]
 
+
 def build_request(ports: FilePorts, options: Mapping[str, Any], **more: Any) -> Request:
     """Turn the command line into a request.
 
@@ -44,6 +45,7 @@ def build_request(ports: FilePorts, options: Mapping[str, Any], **more: Any) -> 
         level=Level(options.get("level") or "info"),
         known=_known(ports, options),
         today=ports.clock.now().date(),
+        extra=ports.live() if options.get("live") else (),
         **more,
     )
 

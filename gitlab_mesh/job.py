@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gitlab_mesh.config.model import ServiceConfig
+from gitlab_mesh.core.analysis.model import Document
+from gitlab_mesh.core.analysis.reading import Manifests
 from gitlab_mesh.core.record import Driver
 from gitlab_mesh.core.report.model import Report
 from gitlab_mesh.errors import GitlabMeshError
 from gitlab_mesh.ports import (
     Access,
+    Artifacts,
     Clock,
     Cluster,
     Commands,
@@ -47,7 +50,7 @@ class JobOption:
     """One option of a job's command line; also an environment variable ``GITLAB_MESH_<NAME>``.
 
     ``kind``: "text", "flag", "choice" (with ``choices``), "seconds", "deployment" (a YAML file; the job gets the
-    object).
+    object), "paths" (the command's arguments, any number).
     """
 
     name: str
@@ -109,6 +112,69 @@ class ServicePorts(Protocol):
         """Time that the CI job has left, None where nobody knows."""
 
 
+class FilePorts(Protocol):
+    """Everything of the outside that a job about files may use (``Job.scope`` "files")."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def console(self) -> Console: ...
+    @property
+    def manifests(self) -> Manifests: ...
+    @property
+    def commands(self) -> Commands: ...
+    @property
+    def artifacts(self) -> Artifacts | None:
+        """Directory for reports; None where nobody asked for one."""
+
+    @property
+    def colour(self) -> bool:
+        """Whether standard output shows colour."""
+
+    def output(self, text: str) -> None:
+        """Write to standard output."""
+
+    def read_file(self, path: str) -> str:
+        """Read a text file; UsageError if that fails."""
+
+    def write_file(self, path: str, text: str) -> None:
+        """Write a text file; UsageError if that fails."""
+
+    def live(self) -> list[Document]:
+        """Read the objects that rules are about from the cluster."""
+
+
+_FORMATS = ("text", "json", "sarif", "junit", "codequality", "sast")
+_LEVELS = ("error", "warning", "info")
+
+FILE_OPTIONS = (
+    JobOption(
+        "paths", "Files, directories, globs, or - for standard input; default: the working directory.", kind="paths"
+    ),
+    JobOption("format", "What is written to standard output.", kind="choice", default="text", choices=_FORMATS),
+    JobOption(
+        "fail-on",
+        "Findings from this level on end the job with code 13.",
+        kind="choice",
+        default="error",
+        choices=(*_LEVELS, "never"),
+    ),
+    JobOption("level", "Leave out what is below it.", kind="choice", default="info", choices=_LEVELS),
+    JobOption("inventory", "File or directory with objects that exist elsewhere (gitlab-mesh inventory export)."),
+    JobOption("live", "Take the inventory from the cluster.", kind="flag"),
+    JobOption("kube-context", "Context of the kubeconfig, for --live."),
+    JobOption("complete", "Files and inventory are everything: what is missing is an error.", kind="flag"),
+    JobOption("assume", "Hosts that exist elsewhere, with commas: pay.shop.svc.cluster.local,*.example.com."),
+    JobOption("mesh-config", "File with Istio's MeshConfig."),
+    JobOption("cluster-domain", "Domain of the cluster's services.", default="cluster.local"),
+    JobOption("root-namespace", "Istio's root namespace.", default="istio-system"),
+    JobOption("baseline", "File of known findings; only new ones count."),
+    JobOption("write-baseline", "Write today's findings as the baseline into this file, and pass.", kind="flag"),
+    JobOption("output", "Directory for reports (code quality, SAST, SARIF, JUnit, page)."),
+)
+"""Options of every job about files."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobResult:
     """How a job ended: the report, and the error whose exit code it has (None: 0).
@@ -134,23 +200,20 @@ class Job:
     Attributes:
         name: On the command line, kebab-case.
         summary: One line for ``--help``.
-        options: Besides ``--service``, ``--config``, ``--environment``, which every job has.
-        run: The work.
-        scope: "service": about one service of ``mesh.yaml``;
+        options: Besides ``--service``, ``--config``, ``--environment``, which every job about a service has.
+        run: The work; gets ``ServicePorts``, or ``FilePorts`` where the scope is "files".
+        scope: "service": about one service of ``mesh.yaml``; "files": about files, with ``FilePorts``;
             "target": about one service, or without ``mesh.yaml`` about none (then ``ports.service`` is ``NO_SERVICE``).
         note: Whether its report belongs into the merge request's note.
-        across: Whether it may run without ``mesh.yaml`` (``--namespace``, ``--all``), on what it finds in the cluster.
-        without_service: Whether it may run about no service: ``ports.service`` is then ``NO_SERVICE``.
         package: Python package that holds ``template.yml.j2`` and ``README.md``.
         api: Must equal ``JOB_API``.
     """
 
     name: str
     summary: str
-    run: Callable[[ServicePorts, Mapping[str, Any]], JobResult]
+    run: Callable[[Any, Mapping[str, Any]], JobResult]
     options: tuple[JobOption, ...] = ()
     note: bool = False
-    across: bool = False
-    scope: str = "service"
     package: str = ""
     api: int = JOB_API
+    scope: str = "service"

@@ -21,13 +21,46 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 _IGNORED = {"node_modules", "vendor", "__pycache__"}
 _MARK = "gitlab-mesh:"
 _MESH_CONFIG = frozenset(
-    "accessLogFile accessLogEncoding accessLogFormat ca caCertificates connectTimeout defaultConfig "
-    "defaultDestinationRuleExportTo defaultProviders defaultServiceExportTo defaultVirtualServiceExportTo "
-    "discoverySelectors enableAutoMtls enablePrometheusMerge enableTracing extensionProviders h2UpgradePolicy "
-    "inboundClusterStatName inboundTrafficPolicy ingressClass ingressControllerMode ingressSelector ingressService "
-    "localityLbSetting meshMTLS outboundClusterStatName outboundTrafficPolicy pathNormalization proxyHttpPort "
-    "proxyListenPort rootNamespace serviceScopeConfigs serviceSettings tcpKeepalive tlsDefaults trustDomain "
-    "trustDomainAliases verifyCertificateAtClient".split()
+    [
+        "accessLogFile",
+        "accessLogEncoding",
+        "accessLogFormat",
+        "ca",
+        "caCertificates",
+        "connectTimeout",
+        "defaultConfig",
+        "defaultDestinationRuleExportTo",
+        "defaultProviders",
+        "defaultServiceExportTo",
+        "defaultVirtualServiceExportTo",
+        "discoverySelectors",
+        "enableAutoMtls",
+        "enablePrometheusMerge",
+        "enableTracing",
+        "extensionProviders",
+        "h2UpgradePolicy",
+        "inboundClusterStatName",
+        "inboundTrafficPolicy",
+        "ingressClass",
+        "ingressControllerMode",
+        "ingressSelector",
+        "ingressService",
+        "localityLbSetting",
+        "meshMTLS",
+        "outboundClusterStatName",
+        "outboundTrafficPolicy",
+        "pathNormalization",
+        "proxyHttpPort",
+        "proxyListenPort",
+        "rootNamespace",
+        "serviceScopeConfigs",
+        "serviceSettings",
+        "tcpKeepalive",
+        "tlsDefaults",
+        "trustDomain",
+        "trustDomainAliases",
+        "verifyCertificateAtClient",
+    ]
 )
 
 
@@ -135,9 +168,12 @@ def _files(paths: Sequence[str]) -> Iterator[str]:
         elif Path(path).exists():
             yield path
         else:
-            found = sorted(item for item in glob(path, recursive=True) if Path(item).is_file())
+            matched = glob(path, recursive=True)  # noqa: PTH207 - a pattern may be absolute
+            found = sorted(item for item in matched if Path(item).is_file())
             if not found:
-                raise UsageError(f"{path} does not exist", hint="name files, directories, globs, or - for standard input")
+                raise UsageError(
+                    f"{path} does not exist", hint="name files, directories, globs, or - for standard input"
+                )
             yield from found
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import yaml
@@ -72,7 +73,7 @@ def read_documents(text: str) -> list[RawDocument]:
     except (yaml.YAMLError, _BombError, RecursionError):
         return list(_read_apart(text))
     total = text.count("\n") + 2
-    for document, following in zip(documents, documents[1:], strict=False):
+    for document, following in pairwise(documents):
         document.last_line = following.first_line
     if documents:
         documents[-1].last_line = total
@@ -157,7 +158,7 @@ def _integer(text: str) -> Any:
         return text
 
 
-def _parse(text: str) -> Iterator[RawDocument]:  # noqa: PLR0912, PLR0915 - one loop over events: it is the hot path
+def _parse(text: str) -> Iterator[RawDocument]:
     """Build values from the events of a stream; yields each document when it ends.
 
     Raises:
@@ -321,7 +322,11 @@ def locate_path(text: str, path: tuple[str | int, ...], *, at_key: bool) -> tupl
         key_node, node = found
         complete = depth == len(path) - 1
         short = node.end_mark.line == node.start_mark.line
-        mark = node.start_mark if complete and not at_key and (key_node is None or short) else (key_node or node).start_mark
+        mark = (
+            node.start_mark
+            if complete and not at_key and (key_node is None or short)
+            else (key_node or node).start_mark
+        )
     return (mark.line, mark.column) if mark else (0, 0)
 
 

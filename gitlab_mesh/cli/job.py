@@ -36,21 +36,22 @@ def _command(found: Job) -> click.Command:
     def callback(**values: Any) -> None:
         raise SystemExit(_run(found, values))
 
-    common = [
+    common: list[click.Parameter] = [
         _option(JobOption("service", "Service in mesh.yaml; default: the only one.")),
         _option(JobOption("config", "Path of mesh.yaml.", default="mesh.yaml")),
         _option(JobOption("environment", "Environment whose overrides apply; default: CI_ENVIRONMENT_NAME.")),
         _option(JobOption("kube-context", "Context of the kubeconfig.")),
-        _option(
-            JobOption("output", "Directory for report.html, report.json, …", default="mesh-out")
-        ),
+        _option(JobOption("output", "Directory for report.html, report.json, …", default="mesh-out")),
         click.Option(["--set"], multiple=True, metavar="PATH=VALUE", help="Override a setting of the service."),
     ]
     own = [_option(option) for option in found.options]
-    return click.Command(found.name, params=[*common, *own], callback=callback, help=found.summary)
+    params = own if found.scope == "files" else [*common, *own]
+    return click.Command(found.name, params=params, callback=callback, help=found.summary)
 
 
-def _option(option: JobOption) -> click.Option:
+def _option(option: JobOption) -> click.Parameter:
+    if option.kind == "paths":
+        return click.Argument([option.name], nargs=-1, envvar=f"GITLAB_MESH_{option.name.upper()}")
     kinds: Mapping[str, Any] = {
         "choice": click.Choice(option.choices),
         "seconds": click.FLOAT,
@@ -69,6 +70,10 @@ def _option(option: JobOption) -> click.Option:
 
 
 def _run(found: Job, values: dict[str, Any]) -> int:
+    if found.scope == "files":
+        from gitlab_mesh.cli.run_files import run_files_job
+
+        return run_files_job(found, values, environ=os.environ)
     from gitlab_mesh.cli.run import run_job
 
     overrides = dict(_split(item) for item in values.pop("set", ()))

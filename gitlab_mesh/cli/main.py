@@ -17,6 +17,8 @@ _COMMANDS = {
     "demo": ("gitlab_mesh.cli.demo:demo", "Run the main job against real traffic on this machine."),
     "sandbox": ("gitlab_mesh.cli.sandbox:sandbox", "A mesh, a cluster API and a GitLab on this machine."),
     "load": ("gitlab_mesh.cli.load:load", "Join and compare what load-check measured."),
+    "inventory": ("gitlab_mesh.cli.inventory:inventory", "Write down what the cluster has, for validate."),
+    "explain": ("gitlab_mesh.cli.explain:explain", "Explain a finding's code; without one, list all rules."),
     "config": ("gitlab_mesh.cli.config:config", "Show the settings with their origins; print the schema."),
     "rbac": ("gitlab_mesh.cli.rbac:rbac", "Print the smallest Role that a release needs."),
     "guard": ("gitlab_mesh.cli.guard:guard", "Print the in-cluster net for rollouts whose job is lost."),

@@ -77,8 +77,9 @@ class FileWiring:
     def live(self) -> list[Document]:
         """Read the objects that rules are about from the cluster."""
         from gitlab_mesh.adapters.inventory import read_live
+        from gitlab_mesh.adapters.kubernetes.client import KubernetesCluster, connect
 
-        return read_live(self._kube_context)
+        return read_live(KubernetesCluster(connect(self._kube_context, self._environ)))
 
 
 def run_files_job(job: Job, values: Mapping[str, Any], *, environ: Mapping[str, str]) -> int:

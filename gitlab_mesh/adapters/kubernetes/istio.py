@@ -11,6 +11,7 @@ from gitlab_mesh.core.mesh.hosts import resolve_host
 from gitlab_mesh.core.mesh.pair import Pair
 from gitlab_mesh.core.mesh.route import RouteChange, RouteState
 from gitlab_mesh.core.mesh.routing import plan_fence, plan_weight, read_state, routes_to
+from gitlab_mesh.core.mesh.several import join_changes, join_states
 from gitlab_mesh.errors import ObjectMissingError, UsageError
 from gitlab_mesh.ports import Cluster, Object
 
@@ -32,32 +33,44 @@ class IstioRouter:
         self._name = service.route.virtual_service
 
     def read(self) -> RouteState:
-        """Read the live route and its DestinationRule."""
-        virtual_service = self._find_virtual_service()
+        """Read the live routes and their DestinationRule."""
+        virtual_services = self._find_virtual_services()
         rule = self._find_rule()
-        return read_state(virtual_service, rule, self._pair(rule))
+        pair = self._pair(rule)
+        return join_states([read_state(item, rule, pair) for item in virtual_services])
 
     def plan_prepare(self, state: RouteState, fence: str) -> RouteChange:
         """See ``core.mesh.additions.plan_prepare``."""
-        virtual_service, rule = _split(state)
-        return plan_prepare(virtual_service, rule, self._pair(rule), fence)
+        routes, rule = _split(state)
+        pair = self._pair(rule)
+        return join_changes([plan_prepare(item, rule, pair, fence) for item in routes])
 
     def plan_weight(self, state: RouteState, share: float, fence: str) -> RouteChange:
         """See ``core.mesh.routing.plan_weight``."""
-        virtual_service, rule = _split(state)
-        return plan_weight(virtual_service, self._pair(rule), share, fence)
+        routes, rule = _split(state)
+        pair = self._pair(rule)
+        return join_changes([plan_weight(item, pair, share, fence) for item in routes])
 
     def plan_take_over(self, state: RouteState, fence: str) -> RouteChange:
         """See ``core.mesh.routing.plan_fence``."""
-        return plan_fence(_split(state)[0], fence)
+        return join_changes([plan_fence(item, fence) for item in _split(state)[0]])
 
     def plan_restore(self, state: RouteState | None, originals: Mapping[str, Any], fence: str) -> RouteChange:
         """See ``core.mesh.additions.plan_restore``."""
-        virtual_service, rule = _split(state) if state is not None else (None, self._find_rule())
-        return plan_restore(virtual_service, rule, self._pair(rule), originals, fence)
+        routes, rule = _split(state) if state is not None else ([], self._find_rule())
+        pair = self._pair(rule)
+        each = [plan_restore(item, rule, pair, originals, fence) for item in (routes or [None])]
+        return join_changes(each, restoring=True)
 
     def apply(self, change: RouteChange, *, dry_run: bool = False) -> RouteState:
-        """Write the change in its order, then read everything back."""
+        """Write the change in its order, then read everything back.
+
+        Where several objects change, the API server first tries all patches without keeping them: a precondition that
+        fails is found before the first write, so that all of them move or none.
+        """
+        if len(change.patches) > 1 and not dry_run and not change.create:
+            for patch in change.patches:
+                self._cluster.patch(patch.kind, patch.namespace, patch.name, patch.operations, dry_run=True)
         for body in change.create:
             self._cluster.create(dict(body), dry_run=dry_run)
         for patch in change.patches:
@@ -66,6 +79,11 @@ class IstioRouter:
             if not dry_run:
                 self._cluster.delete(kind, namespace, name)
         return self.read()
+
+    def _find_virtual_services(self) -> list[Object]:
+        first = self._find_virtual_service()
+        namespace = self._service.namespace
+        return [first, *(self._cluster.get("VirtualService", namespace, name) for name in self._service.route.also)]
 
     def _find_virtual_service(self) -> Object:
         namespace, route = self._service.namespace, self._service.route
@@ -142,6 +160,13 @@ class IstioRouter:
         return str(value) if value is not None else None
 
 
-def _split(state: RouteState) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
-    by_kind = {key.split("/")[0]: value for key, value in state.objects.items()}
-    return by_kind["VirtualService"], by_kind.get("DestinationRule")
+def _split(state: RouteState) -> tuple[list[Mapping[str, Any]], Mapping[str, Any] | None]:
+    """Return the VirtualServices, in their order, and the DestinationRule."""
+    routes: list[Mapping[str, Any]] = []
+    rule = None
+    for key, item in state.objects.items():
+        if key.startswith("VirtualService/"):
+            routes.append(item)
+        elif key.startswith("DestinationRule/"):
+            rule = item
+    return routes, rule

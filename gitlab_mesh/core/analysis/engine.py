@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from gitlab_mesh.core.analysis.mesh import Mesh
-from gitlab_mesh.core.analysis.model import Document, Options, Problem
+from gitlab_mesh.core.analysis.model import Document, Level, Options, Problem
 from gitlab_mesh.core.analysis.registry import Rule, describe, registered
-from gitlab_mesh.core.analysis.model import Level
 from gitlab_mesh.core.istio_schema.check import check_document
 
 __all__ = ["analyze", "analyze_schema"]

@@ -10,7 +10,7 @@ from gitlab_mesh.core.analysis.engine import analyze
 from gitlab_mesh.core.analysis.findings import Summary, build_findings, json_path
 from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Finding, Level, Options, Problem
-from gitlab_mesh.core.analysis.reading import ManifestSet, Manifests
+from gitlab_mesh.core.analysis.reading import Manifests, ManifestSet
 from gitlab_mesh.core.analysis.registry import registered
 from gitlab_mesh.core.analysis.suppress import Suppression, annotation_reason, parse_comment, unused
 
@@ -80,7 +80,9 @@ def _conclude(manifests: Manifests, read: ManifestSet, problems: list[Problem], 
     rules = registered()
     owners: dict[tuple[str, str, str], Document] = {}
     for item in problems:
-        owners[item.document.file, item.document.resource, json_path((*item.document.prefix, *item.path))] = item.document
+        owners[item.document.file, item.document.resource, json_path((*item.document.prefix, *item.path))] = (
+            item.document
+        )
     findings = build_findings(problems, rules, manifests.locate)
     comments, broken = _suppressions(manifests, read, request)
     kept: list[Finding] = []

@@ -24,7 +24,7 @@ def is_dns_label(text: str) -> bool:
 
 def is_subdomain(text: str) -> bool:
     """DNS name of labels up to 63 characters, 255 in all; a final dot is allowed."""
-    name = text[:-1] if text.endswith(".") else text
+    name = text.removesuffix(".")
     return 0 < len(name) <= 255 and all(_DNS.fullmatch(part) for part in name.split("."))
 
 
@@ -32,7 +32,7 @@ def is_wildcard_host(text: str) -> bool:
     """A DNS name whose first label may be ``*``, or ``*`` alone."""
     if text == "*":
         return True
-    return is_subdomain(text[2:] if text.startswith("*.") else text)
+    return is_subdomain(text.removeprefix("*."))
 
 
 def covers(pattern: str, host: str) -> bool:

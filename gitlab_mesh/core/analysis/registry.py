@@ -104,7 +104,8 @@ def rule(
 
 def registered() -> dict[str, Rule]:
     """Return every rule by code, in order; importing ``core.analysis.rules`` fills the table."""
-    import gitlab_mesh.core.analysis.rules  # noqa: F401 - registers
+    import gitlab_mesh.core.analysis.engine
+    import gitlab_mesh.core.analysis.rules  # noqa: F401 - both register
 
     return dict(sorted(_RULES.items()))
 

@@ -58,7 +58,11 @@ def build_report(job: str, summary: Summary, threshold: Level | None, *, started
         exit_code=13 if failed else 0,
         started=started,
         duration_seconds=seconds,
-        facts={"files": str(summary.files), "objects": str(summary.objects), "suppressed": str(len(summary.suppressed))},
+        facts={
+            "files": str(summary.files),
+            "objects": str(summary.objects),
+            "suppressed": str(len(summary.suppressed)),
+        },
         sections=tuple(sections),
         dotenv={
             "MESH_OUTCOME": "failed" if failed else "passed",

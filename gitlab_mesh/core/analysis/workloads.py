@@ -13,7 +13,7 @@ from typing import Any
 
 from gitlab_mesh.core.analysis.model import Document, Path, dicts, mapping
 
-__all__ = ["TEMPLATE_KINDS", "Workload", "list_workloads", "matches"]
+__all__ = ["TEMPLATE_KINDS", "Workload", "list_workloads", "matches", "selector_of"]
 
 TEMPLATE_KINDS: Mapping[str, Path] = {
     "Deployment": ("spec", "template"),
@@ -32,6 +32,14 @@ def matches(selector: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
         if labels.get(key) != value:
             return False
     return True
+
+
+def selector_of(document: Document) -> dict[str, Any]:
+    """Return the labels that a Sidecar, Telemetry or policy selects by."""
+    spec = document.spec
+    if document.kind in ("Sidecar", "EnvoyFilter"):
+        return mapping(mapping(spec.get("workloadSelector")).get("labels"))
+    return mapping(mapping(spec.get("selector")).get("matchLabels"))
 
 
 @dataclass(eq=False)

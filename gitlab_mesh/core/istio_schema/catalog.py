@@ -40,10 +40,10 @@ SERVED: dict[str, tuple[str, ...]] = {
     **{kind: tuple(f"networking.istio.io/{v}" for v in ("v1", "v1beta1", "v1alpha3")) for kind in _NETWORKING},
     "EnvoyFilter": ("networking.istio.io/v1alpha3",),
     "ProxyConfig": ("networking.istio.io/v1beta1",),
-    **{
-        kind: ("security.istio.io/v1", "security.istio.io/v1beta1")
-        for kind in ("AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication")
-    },
+    **dict.fromkeys(
+        ("AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"),
+        ("security.istio.io/v1", "security.istio.io/v1beta1"),
+    ),
     "Telemetry": ("telemetry.istio.io/v1", "telemetry.istio.io/v1alpha1"),
     "WasmPlugin": ("extensions.istio.io/v1alpha1",),
     "TrafficExtension": ("extensions.istio.io/v1alpha1",),

@@ -76,7 +76,7 @@ def _faults(document: Document, check: Check, key: str) -> list[Fault]:
     faults: list[Fault] = []
     if value is None:
         family = KINDS[document.kind].family
-        if family == "istio" and key in document.body or family == "kubernetes":
+        if (family == "istio" and key in document.body) or family == "kubernetes":
             return faults
         value = {}
     found = check(value)
@@ -101,7 +101,7 @@ def _without(body: dict[str, Any], paths: list[Path]) -> dict[str, Any]:
             node[key] = child = list(child) if isinstance(child, list) else dict(child)
             node = child
         if isinstance(node, list):
-            node[path[-1]] = None
+            node[int(path[-1])] = None
         else:
             node.pop(path[-1], None)
     return copied

@@ -318,7 +318,7 @@ def _number(wanted: str, *types: type) -> Callable[[str], Check]:
         low, high = _limits(limits)
 
         def check(value: Any) -> list[Fault] | None:
-            if value.__class__ not in types and not (value.__class__ is float and value.is_integer()):
+            if type(value) not in types and not (isinstance(value, float) and value.is_integer()):
                 return _wrong(value, wanted, "write the number without quotes" if isinstance(value, str) else "")
             if low is not None and value < low:
                 return [Fault((), VALUE, f"{value} is less than {low}")]

@@ -112,12 +112,22 @@ def render_junit(summary: Summary, *, job: str) -> str:
             inner = f"<skipped message={message}/>"
         else:
             inner = f'<failure type="{item.level.value}" message={message}>{escape(text)}</failure>'
-        cases.append(f'    <testcase classname="gitlab-mesh.{job}" name={name} file={quoteattr(item.file)}>{inner}</testcase>')
+        cases.append(
+            f'    <testcase classname="gitlab-mesh.{job}" name={name} file={quoteattr(item.file)}>{inner}</testcase>'
+        )
     if not cases:
         cases = [f'    <testcase classname="gitlab-mesh.{job}" name="no findings"/>']
     failures = sum(item.level is not Level.INFO for item in summary.findings)
     skipped = len(summary.findings) - failures
     head = f'<testsuite name="{job}" tests="{len(cases)}" failures="{failures}" errors="0" skipped="{skipped}">'
     return "\n".join(
-        ['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>", f"  {head}", *cases, "  </testsuite>", "</testsuites>", ""]
+        [
+            '<?xml version="1.0" encoding="UTF-8"?>',
+            "<testsuites>",
+            f"  {head}",
+            *cases,
+            "  </testsuite>",
+            "</testsuites>",
+            "",
+        ]
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gitlab_mesh.core.analysis import reading, suppress
 from gitlab_mesh.core.analysis.rules import (
     annotation_use,
+    beyond,
     entries,
     envoyfilters,
     gateways,
@@ -14,6 +15,9 @@ from gitlab_mesh.core.analysis.rules import (
     route_destinations,
     route_gateways,
     route_order,
+    security_access,
+    security_edges,
+    security_mtls,
     selections,
     services,
     shape_authentication,
@@ -30,6 +34,7 @@ from gitlab_mesh.core.analysis.rules import (
 
 __all__ = [
     "annotation_use",
+    "beyond",
     "entries",
     "envoyfilters",
     "gateways",
@@ -40,6 +45,9 @@ __all__ = [
     "route_destinations",
     "route_gateways",
     "route_order",
+    "security_access",
+    "security_edges",
+    "security_mtls",
     "selections",
     "services",
     "shape_authentication",

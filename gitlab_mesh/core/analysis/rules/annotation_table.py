@@ -32,13 +32,19 @@ def _ports(text: str) -> str:
     words = [word for word in text.split(",") if word.strip()]
     if text.strip() in ("*", ""):
         return ""
-    return "" if all(word.strip().isdigit() and int(word) <= 65535 for word in words) else "it must be ports with commas"
+    return (
+        "" if all(word.strip().isdigit() and int(word) <= 65535 for word in words) else "it must be ports with commas"
+    )
 
 
 def _ranges(text: str) -> str:
     if text.strip() in ("*", ""):
         return ""
-    return "" if all(is_cidr(word.strip()) for word in text.split(",") if word.strip()) else "it must be ranges (CIDR) with commas"
+    return (
+        ""
+        if all(is_cidr(word.strip()) for word in text.split(",") if word.strip())
+        else "it must be ranges (CIDR) with commas"
+    )
 
 
 def _mode(text: str) -> str:

@@ -40,7 +40,9 @@ def _all(mesh: Mesh) -> Iterator[tuple[Document, Path, str, str, Any]]:
             places: list[tuple[Path, str, dict[str, Any]]] = [(("metadata", "annotations"), kind, document.annotations)]
             if kind == "Deployment":
                 template = mapping(mapping(document.spec.get("template")).get("metadata"))
-                places.append((("spec", "template", "metadata", "annotations"), "Pod", mapping(template.get("annotations"))))
+                places.append(
+                    (("spec", "template", "metadata", "annotations"), "Pod", mapping(template.get("annotations")))
+                )
             for path, place, notes in places:
                 for key, value in notes.items():
                     if place == "Pod" and key in _SET_BY_CNI and _by_cni(document):
@@ -87,7 +89,9 @@ def check_names(mesh: Mesh) -> Iterator[Problem]:
     for document, path, _, key, _ in _all(mesh):
         if key not in ANNOTATIONS and _is_ours(key):
             near = nearest(key, list(ANNOTATIONS))
-            yield Problem(document, path, f"Istio has no annotation {key}", f"did you mean {near}?" if near else "", at_key=True)
+            yield Problem(
+                document, path, f"Istio has no annotation {key}", f"did you mean {near}?" if near else "", at_key=True
+            )
 
 
 @rule(

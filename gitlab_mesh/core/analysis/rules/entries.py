@@ -33,7 +33,8 @@ _PODS = (
     why="TCP carries no host: the proxy takes all traffic on this port for this service",
     mend="name addresses, or switch on DNS capture with automatic allocation",
     bad=_ENTRY + "  ports: [{number: 3306, name: mysql, protocol: TCP}]\n  resolution: DNS\n",
-    good=_ENTRY + "  ports: [{number: 3306, name: mysql, protocol: TCP}]\n  resolution: DNS\n  addresses: [240.0.0.9]\n",
+    good=_ENTRY
+    + "  ports: [{number: 3306, name: mysql, protocol: TCP}]\n  resolution: DNS\n  addresses: [240.0.0.9]\n",
 )
 def check_addresses(mesh: Mesh) -> Iterator[Problem]:
     """TCP ports, where nothing allocates addresses."""
@@ -59,8 +60,10 @@ def check_addresses(mesh: Mesh) -> Iterator[Problem]:
     reads=("ServiceEntry",),
     why="the proxy can treat the port in one way only",
     mend="use the same protocol, or separate the scopes with exportTo",
-    bad=_ENTRY + "  ports: [{number: 443, name: a, protocol: TLS}]\n---\n"
-    + _ENTRY.replace("name: pay,", "name: two,") + "  ports: [{number: 443, name: a, protocol: HTTP}]\n",
+    bad=_ENTRY
+    + "  ports: [{number: 443, name: a, protocol: TLS}]\n---\n"
+    + _ENTRY.replace("name: pay,", "name: two,")
+    + "  ports: [{number: 443, name: a, protocol: HTTP}]\n",
     good=_ENTRY + "  ports: [{number: 443, name: a, protocol: TLS}]\n",
 )
 def check_protocols(mesh: Mesh) -> Iterator[Problem]:
@@ -145,7 +148,8 @@ def _unverified_places(mesh: Mesh, wanted: Callable[[Path, Any], bool]) -> Itera
     reads=("DestinationRule",),
     why=_NO_CA,
     mend=_CA,
-    bad=_RULE + "  host: pay.example.com\n  trafficPolicy: {portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}\n",
+    bad=_RULE
+    + "  host: pay.example.com\n  trafficPolicy: {portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}\n",
     good=_RULE + "  host: pay.example.com\n  trafficPolicy: {portLevelSettings: [{port: {number: 443}, "
     "tls: {mode: SIMPLE, caCertificates: system}}]}\n",
 )
@@ -162,7 +166,8 @@ def check_port_certificates(mesh: Mesh) -> Iterator[Problem]:
     why=_NO_CA,
     mend=_CA,
     bad=_RULE + "  host: pay.example.com\n  subsets: [{name: v1, trafficPolicy: {tls: {mode: SIMPLE}}}]\n",
-    good=_RULE + "  host: pay.example.com\n  subsets: [{name: v1, trafficPolicy: {tls: {mode: SIMPLE, caCertificates: system}}}]\n",
+    good=_RULE
+    + "  host: pay.example.com\n  subsets: [{name: v1, trafficPolicy: {tls: {mode: SIMPLE, caCertificates: system}}}]\n",
 )
 def check_subset_certificates(mesh: Mesh) -> Iterator[Problem]:
     """The same on the level of subsets, where Istio's own analyzer does not look."""
@@ -217,7 +222,9 @@ def check_subset_pods(mesh: Mesh) -> Iterator[Problem]:
             labels = {
                 name: value
                 for name, value in mapping(subset.get("labels")).items()
-                if not name.startswith(("topology.kubernetes.io/", "topology.istio.io/", "security.istio.io/", "topology.gke.io/"))
+                if not name.startswith(
+                    ("topology.kubernetes.io/", "topology.istio.io/", "security.istio.io/", "topology.gke.io/")
+                )
             }
             if labels and not any(matches(labels, pod.labels) for pod in pods):
                 shown = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))

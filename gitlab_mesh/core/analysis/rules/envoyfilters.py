@@ -37,7 +37,9 @@ def _depends_on_order(mesh: Mesh, *, versioned: bool) -> Iterator[Problem]:
             continue
         for i, item in dicts(document.spec.get("configPatches")):
             operation, kind = str(mapping(item.get("patch")).get("operation")), str(item.get("applyTo"))
-            ignored = (operation == "REPLACE" and kind not in _REPLACEABLE) or (operation == "REMOVE" and kind in _NO_EFFECT)
+            ignored = (operation == "REPLACE" and kind not in _REPLACEABLE) or (
+                operation == "REMOVE" and kind in _NO_EFFECT
+            )
             if operation not in _RELATIVE or ignored:
                 continue
             proxy = mapping(mapping(item.get("match")).get("proxy"))

@@ -26,7 +26,24 @@ __all__ = [
     "port_problem",
 ]
 
-PROTOCOLS = frozenset("GRPC GRPC-WEB HTTP HTTP_PROXY HTTP2 HTTPS HBONE MONGO MYSQL REDIS TCP TLS UDP DOUBLEHBONE".split())
+PROTOCOLS = frozenset(
+    [
+        "GRPC",
+        "GRPC-WEB",
+        "HTTP",
+        "HTTP_PROXY",
+        "HTTP2",
+        "HTTPS",
+        "HBONE",
+        "MONGO",
+        "MYSQL",
+        "REDIS",
+        "TCP",
+        "TLS",
+        "UDP",
+        "DOUBLEHBONE",
+    ]
+)
 _LABEL_NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]")
 
 
@@ -127,7 +144,9 @@ _TARGETS = {
 
 def check_target_refs(document: Document) -> Iterator[Problem]:
     """``targetRef`` and ``targetRefs``: kinds that a policy can be attached to."""
-    refs: list[tuple[Path, Any]] = [(("targetRefs", i), item) for i, item in enumerate(document.spec.get("targetRefs") or ())]
+    refs: list[tuple[Path, Any]] = [
+        (("targetRefs", i), item) for i, item in enumerate(document.spec.get("targetRefs") or ())
+    ]
     if document.spec.get("targetRef") is not None:
         refs.append((("targetRef",), document.spec["targetRef"]))
     for path, ref in refs:

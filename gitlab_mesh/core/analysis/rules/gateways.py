@@ -157,8 +157,11 @@ def _share_pods(mesh: Mesh, one: Document, other: Document) -> bool:
     why="a browser reuses an HTTP/2 connection for all hosts of the certificate and gets 404 from the other Gateway",
     mend="serve the hosts from one Gateway, or give each its own certificate",
     bad=_GATEWAY + "---\n" + _GATEWAY.replace("name: edge,", "name: other,").replace("shop.example", "pay.example"),
-    good=_GATEWAY + "---\n"
-    + _GATEWAY.replace("name: edge,", "name: other,").replace("shop.example", "pay.example").replace("shop-tls", "pay-tls"),
+    good=_GATEWAY
+    + "---\n"
+    + _GATEWAY.replace("name: edge,", "name: other,")
+    .replace("shop.example", "pay.example")
+    .replace("shop-tls", "pay-tls"),
 )
 def check_certificates(mesh: Mesh) -> Iterator[Problem]:
     """A credential, or certificate and key files, used by Gateways whose selectors overlap."""
@@ -170,8 +173,8 @@ def check_certificates(mesh: Mesh) -> Iterator[Problem]:
             if tls.get("credentialName"):
                 users["credential", str(tls["credentialName"])].append((document, (*path, "credentialName")))
             elif tls.get("serverCertificate") and tls.get("privateKey"):
-                key = ("files", str(tls["serverCertificate"]), str(tls["privateKey"]))
-                users[key].append((document, (*path, "serverCertificate")))
+                files = ("files", str(tls["serverCertificate"]), str(tls["privateKey"]))
+                users[files].append((document, (*path, "serverCertificate")))
     for key, found in users.items():
         for document, path in found:
             selector = gateway_selector(document)
@@ -195,12 +198,13 @@ def check_certificates(mesh: Mesh) -> Iterator[Problem]:
     also=(NOT_READ,),
     why="the listener has no certificate: the gateway refuses every TLS connection",
     mend="create the Secret in the namespace of the gateway's pods",
-    bad=_GATEWAY.replace("shop-tls", "shpo-tls") + _POD
+    bad=_GATEWAY.replace("shop-tls", "shpo-tls")
+    + _POD
     + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: shop-tls, namespace: edge}\n",
     good=_GATEWAY + _POD + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: shop-tls, namespace: edge}\n",
 )
 def check_secrets(mesh: Mesh) -> Iterator[Problem]:
-    """credentialName against the Secrets beside the gateway's pods."""
+    """CredentialName against the Secrets beside the gateway's pods."""
     secrets = {(item.namespace, item.name) for item in mesh.of("Secret")}
     for document, path, name, namespace in _credentials(mesh):
         if name.startswith(("kubernetes://", "configmap://")) or (namespace, name) in secrets:
@@ -230,7 +234,8 @@ def _credentials(mesh: Mesh) -> Iterator[tuple[Document, Path, str, str]]:
     reads=("Gateway", "Secret", "Pod", "Deployment"),
     why="the gateway cannot load the certificate and refuses every TLS connection",
     mend="store certificate and key as PEM in tls.crt and tls.key",
-    bad=_GATEWAY + _POD
+    bad=_GATEWAY
+    + _POD
     + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: shop-tls, namespace: edge}\ndata: {tls.crt: aGVsbG8=, tls.key: aGVsbG8=}\n",
     good=_GATEWAY + _POD + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: shop-tls, namespace: edge}\n"
     "data: {tls.crt: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1BPT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=, "

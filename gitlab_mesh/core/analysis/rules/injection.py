@@ -45,7 +45,7 @@ def _by_default(mesh: Mesh) -> bool:
 
 
 def _labels(namespace: Document) -> list[str]:
-    words = [key for key in ("istio-injection", "istio.io/rev") if key in namespace.labels]
+    words: list[str] = [key for key in ("istio-injection", "istio.io/rev") if key in namespace.labels]
     if namespace.labels.get("istio.io/dataplane-mode") == "ambient":
         words.append("istio.io/dataplane-mode")
     return words
@@ -87,8 +87,10 @@ def _silent(mesh: Mesh) -> Iterator[Document]:
     reads=("Namespace", "ConfigMap"),
     why="the mesh injects every namespace; a change of that setting takes this one out",
     mend="label it explicitly",
-    bad=_NAMESPACE % "" + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio-sidecar-injector, namespace: istio-system}\n"
-    "data: {values: '{\"sidecarInjectorWebhook\": {\"enableNamespacesByDefault\": true}}'}\n",
+    bad=_NAMESPACE
+    % ""
+    + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio-sidecar-injector, namespace: istio-system}\n"
+    'data: {values: \'{"sidecarInjectorWebhook": {"enableNamespacesByDefault": true}}\'}\n',
     good=_NAMESPACE % "istio-injection: enabled",
 )
 def check_default_injection(mesh: Mesh) -> Iterator[Problem]:
@@ -151,12 +153,14 @@ def check_pods(mesh: Mesh) -> Iterator[Problem]:
     reads=("Pod", "Namespace", "ConfigMap"),
     why="the control plane was upgraded and this pod was not restarted: old fixes and old settings",
     mend="restart it: kubectl rollout restart",
-    bad=_NAMESPACE % "istio-injection: enabled" + _POD % ("istio-proxy", "hub/proxyv2:1.0")
+    bad=_NAMESPACE % "istio-injection: enabled"
+    + _POD % ("istio-proxy", "hub/proxyv2:1.0")
     + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio-sidecar-injector, namespace: istio-system}\n"
-    "data: {values: '{\"global\": {\"hub\": \"hub\", \"tag\": \"1.1\", \"proxy\": {\"image\": \"proxyv2\"}}}'}\n",
-    good=_NAMESPACE % "istio-injection: enabled" + _POD % ("istio-proxy", "hub/proxyv2:1.1")
+    'data: {values: \'{"global": {"hub": "hub", "tag": "1.1", "proxy": {"image": "proxyv2"}}}\'}\n',
+    good=_NAMESPACE % "istio-injection: enabled"
+    + _POD % ("istio-proxy", "hub/proxyv2:1.1")
     + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio-sidecar-injector, namespace: istio-system}\n"
-    "data: {values: '{\"global\": {\"hub\": \"hub\", \"tag\": \"1.1\", \"proxy\": {\"image\": \"proxyv2\"}}}'}\n",
+    'data: {values: \'{"global": {"hub": "hub", "tag": "1.1", "proxy": {"image": "proxyv2"}}}\'}\n',
 )
 def check_images(mesh: Mesh) -> Iterator[Problem]:
     """Images of live proxies against the injector's; one finding a namespace, at the Namespace as Istio does."""
@@ -210,7 +214,7 @@ def selector_matches(selector: Any, labels: dict[str, Any]) -> bool:
     if not matches(mapping(selector.get("matchLabels")), labels):
         return False
     for _, item in dicts(selector.get("matchExpressions")):
-        key, values = item.get("key"), item.get("values") or []
+        key, values = str(item.get("key")), item.get("values") or []
         there = key in labels
         answer = {
             "In": there and labels.get(key) in values,
@@ -248,7 +252,8 @@ def check_webhooks(mesh: Mesh) -> Iterator[Problem]:
         hit = [
             (document, str(item.get("name")))
             for document, _, item in found
-            if selector_matches(item.get("namespaceSelector"), namespace) and selector_matches(item.get("objectSelector"), labels)
+            if selector_matches(item.get("namespaceSelector"), namespace)
+            and selector_matches(item.get("objectSelector"), labels)
         ]
         if len(hit) > 1:
             for document, _ in hit:
@@ -298,7 +303,8 @@ def _combinations(found: list[tuple[Document, int, dict[str, Any]]]) -> Iterator
     mend="label the namespace or the pods so that an injector webhook matches them",
     bad=_NAMESPACE % "" + "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: edge, namespace: shop}\n"
     "spec: {template: {spec: {containers: [{name: istio-proxy, image: auto}]}}}\n" + _WEBHOOK,
-    good=_NAMESPACE % "istio-injection: enabled"
+    good=_NAMESPACE
+    % "istio-injection: enabled"
     + "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: edge, namespace: shop}\n"
     "spec: {template: {spec: {containers: [{name: istio-proxy, image: auto}]}}}\n" + _WEBHOOK,
 )
@@ -348,7 +354,8 @@ def _auto(spec: dict[str, Any]) -> Path | None:
 
 def _injected(mesh: Mesh, namespace: dict[str, Any], labels: dict[str, Any]) -> bool:
     return any(
-        selector_matches(item.get("namespaceSelector"), namespace) and selector_matches(item.get("objectSelector"), labels)
+        selector_matches(item.get("namespaceSelector"), namespace)
+        and selector_matches(item.get("objectSelector"), labels)
         for _, _, item in injector_webhooks(mesh)
     )
 
@@ -365,7 +372,7 @@ def _injected(mesh: Mesh, namespace: dict[str, Any], labels: dict[str, Any]) -> 
     good="apiVersion: v1\nkind: Pod\nmetadata: {name: shop, namespace: shop}\nspec: {securityContext: {runAsUser: 1000}}\n",
 )
 def check_user(mesh: Mesh) -> Iterator[Problem]:
-    """runAsUser 1337 of pods and their containers."""
+    """RunAsUser 1337 of pods and their containers."""
     for workload in mesh.workloads:
         base: Path = (*workload.path, "spec")
         if mapping(workload.spec.get("securityContext")).get("runAsUser") == 1337:
@@ -374,7 +381,9 @@ def check_user(mesh: Mesh) -> Iterator[Problem]:
         for path, container in workload.containers:
             own = container.get("name") in ("istio-proxy", "istio-validation", "istio-init", "enable-core-dump")
             if not own and mapping(container.get("securityContext")).get("runAsUser") == 1337:
-                yield Problem(workload.document, (*path, "securityContext", "runAsUser"), "user 1337 is the proxy's own")
+                yield Problem(
+                    workload.document, (*path, "securityContext", "runAsUser"), "user 1337 is the proxy's own"
+                )
                 break
 
 
@@ -390,7 +399,7 @@ def check_user(mesh: Mesh) -> Iterator[Problem]:
     good=_WEBHOOK[4:],
 )
 def check_external(mesh: Mesh) -> Iterator[Problem]:
-    """clientConfig of Istio's webhooks: an address that can be used."""
+    """ClientConfig of Istio's webhooks: an address that can be used."""
     for document, path, config, host in _clients(mesh):
         url = config.get("url")
         if url is None and not config.get("service"):
@@ -423,7 +432,9 @@ def _clients(mesh: Mesh) -> Iterator[tuple[Document, Path, dict[str, Any], str]]
     reads=("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"),
     why="an address changes, and certificates are issued to names",
     mend="use a DNS name",
-    bad=_WEBHOOK[4:].replace("service: {name: istiod, namespace: istio-system}", "url: 'https://10.0.0.9:15017/inject'"),
+    bad=_WEBHOOK[4:].replace(
+        "service: {name: istiod, namespace: istio-system}", "url: 'https://10.0.0.9:15017/inject'"
+    ),
     good=_WEBHOOK[4:],
 )
 def check_external_address(mesh: Mesh) -> Iterator[Problem]:

@@ -9,12 +9,13 @@ from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Level, Path, Problem, dicts, mapping, texts
 from gitlab_mesh.core.analysis.registry import rule
 from gitlab_mesh.core.analysis.rules.references import NOT_READ, missing
-from gitlab_mesh.core.analysis.rules.selections import selector_of
-from gitlab_mesh.core.analysis.workloads import Workload, matches
+from gitlab_mesh.core.analysis.workloads import Workload, matches, selector_of
 
 __all__: list[str] = []
 
-_POLICY = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: shop, namespace: shop}\nspec:\n"
+_POLICY = (
+    "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: shop, namespace: shop}\nspec:\n"
+)
 _NAMESPACE = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio-injection: enabled}}\n"
 _POD = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: shop, namespace: shop, labels: {app: shop}}\n"
 
@@ -32,7 +33,7 @@ _POD = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: shop, namespace: shop, 
     good=_POLICY + "  rules: [{from: [{source: {namespaces: [shop]}}]}]\n" + _NAMESPACE,
 )
 def check_namespaces(mesh: Mesh) -> Iterator[Problem]:
-    """namespaces and notNamespaces of sources."""
+    """Namespaces and notNamespaces of sources."""
     known = [*mesh.namespaces, *mesh.options.assume_namespaces]
     for document in mesh.of("AuthorizationPolicy"):
         for r, item in dicts(document.spec.get("rules")):
@@ -81,7 +82,11 @@ def check_workloads(mesh: Mesh) -> Iterator[Problem]:
 
 def _governed(mesh: Mesh, workload: Workload) -> bool:
     redirected = workload.annotations.get("ambient.istio.io/redirection") == "enabled"
-    return redirected or mesh.in_mesh(workload) or workload.namespace == mesh.options.root_namespace and bool(workload.gateway_name)
+    return (
+        redirected
+        or mesh.in_mesh(workload)
+        or (workload.namespace == mesh.options.root_namespace and bool(workload.gateway_name))
+    )
 
 
 @rule(
@@ -130,7 +135,7 @@ def check_gateway_selectors(mesh: Mesh) -> Iterator[Problem]:
     "[{name: discovery, env: [{name: BLOCKED_CIDRS_IN_JWKS_URIS, value: 169.254.0.0/16}]}]}}}\n",
 )
 def check_blocked_ranges(mesh: Mesh) -> Iterator[Problem]:
-    """istiod's environment, where JWT rules are in use."""
+    """Istiod's environment, where JWT rules are in use."""
     count = len(mesh.of("RequestAuthentication"))
     if not count:
         return

@@ -130,8 +130,11 @@ def _no_host(
     reads=("VirtualService", "Service", "ServiceEntry"),
     why="the service has several ports: Istio cannot choose one, and the route leads nowhere",
     mend="name the port: destination.port.number",
-    bad=_HEAD + "  http: [{route: [{destination: {host: shop}}]}]\n" + _SERVICE.replace("http}", "http}, {port: 90, name: grpc}"),
-    good=_HEAD + "  http: [{route: [{destination: {host: shop, port: {number: 80}}}]}]\n"
+    bad=_HEAD
+    + "  http: [{route: [{destination: {host: shop}}]}]\n"
+    + _SERVICE.replace("http}", "http}, {port: 90, name: grpc}"),
+    good=_HEAD
+    + "  http: [{route: [{destination: {host: shop, port: {number: 80}}}]}]\n"
     + _SERVICE.replace("http}", "http}, {port: 90, name: grpc}"),
 )
 def check_port_needed(mesh: Mesh) -> Iterator[Problem]:
@@ -179,7 +182,7 @@ def subsets_of(mesh: Mesh) -> dict[str, dict[str, list[tuple[Document, set[str]]
     "spec: {host: shop, subsets: [{name: v1, labels: {version: v1}}]}\n",
 )
 def check_subsets(mesh: Mesh) -> Iterator[Problem]:
-    """host + subset against the DestinationRules."""
+    """Host + subset against the DestinationRules."""
     rules = subsets_of(mesh)
     for document in mesh.of("VirtualService"):
         for path, destination, mirror in destinations(document):
@@ -212,10 +215,12 @@ def check_subsets(mesh: Mesh) -> Iterator[Problem]:
     mend="use the subset in the gateway's VirtualService too",
     bad="apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: edge, namespace: shop}\n"
     "spec:\n  hosts: [shop.example.com]\n  gateways: [edge]\n  http: [{route: [{destination: {host: shop}}]}]\n---\n"
-    + _HEAD + "  http: [{route: [{destination: {host: shop, subset: v1}}]}]\n",
+    + _HEAD
+    + "  http: [{route: [{destination: {host: shop, subset: v1}}]}]\n",
     good="apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: edge, namespace: shop}\n"
     "spec:\n  hosts: [shop.example.com]\n  gateways: [edge]\n  http: [{route: [{destination: {host: shop, subset: v1}}]}]\n---\n"
-    + _HEAD + "  http: [{route: [{destination: {host: shop, subset: v1}}]}]\n",
+    + _HEAD
+    + "  http: [{route: [{destination: {host: shop, subset: v1}}]}]\n",
 )
 def check_gateway_subsets(mesh: Mesh) -> Iterator[Problem]:
     """A gateway's route without subset to a host whose own VirtualService uses subsets."""

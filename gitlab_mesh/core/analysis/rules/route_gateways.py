@@ -101,7 +101,7 @@ def check_gateway(mesh: Mesh) -> Iterator[Problem]:
 )
 def check_gateway_hosts(mesh: Mesh) -> Iterator[Problem]:
     """Hosts of the VirtualService against those of the gateway's servers."""
-    spaces = {gateway.namespace for gateway in mesh.of("Gateway")}
+    spaces = {gateway.namespace for gateway in (*mesh.of("Gateway"), *mesh.of("KubernetesGateway"))}
     for document in mesh.of("VirtualService"):
         hosts = [host for _, host in texts(document.spec.get("hosts"))]
         for i, name in _gateways(document):
@@ -117,7 +117,9 @@ def check_gateway_hosts(mesh: Mesh) -> Iterator[Problem]:
             served = server_hosts(gateway, document.namespace)
             if not any(overlaps(host, other) for host in hosts for other in served):
                 message = f"{gateway.resource} takes none of the hosts {', '.join(hosts)}"
-                hint = f"it takes {', '.join(dict.fromkeys(served))}" if served else "it takes no host of this namespace"
+                hint = (
+                    f"it takes {', '.join(dict.fromkeys(served))}" if served else "it takes no host of this namespace"
+                )
                 yield Problem(document, ("spec", "hosts"), message, hint)
 
 
@@ -158,10 +160,12 @@ def _claims(document: Document) -> Iterator[tuple[tuple[str | int, ...], str]]:
     why="without RequestAuthentication at the gateway there are no claims: the match never applies",
     mend="add a RequestAuthentication that selects the gateway's pods",
     bad=_VS + "  hosts: [shop.example.com]\n  gateways: [edge]\n  http: [{match: [{headers: "
-    "{'@request.auth.claims.group': {exact: beta}}}], route: [{destination: {host: shop}}]}]\n" + _GATEWAY
+    "{'@request.auth.claims.group': {exact: beta}}}], route: [{destination: {host: shop}}]}]\n"
+    + _GATEWAY
     + "---\napiVersion: v1\nkind: Pod\nmetadata: {name: edge, namespace: shop, labels: {istio: edge}}\n",
     good=_VS + "  hosts: [shop.example.com]\n  gateways: [edge]\n  http: [{match: [{headers: "
-    "{'@request.auth.claims.group': {exact: beta}}}], route: [{destination: {host: shop}}]}]\n" + _GATEWAY
+    "{'@request.auth.claims.group': {exact: beta}}}], route: [{destination: {host: shop}}]}]\n"
+    + _GATEWAY
     + "---\napiVersion: v1\nkind: Pod\nmetadata: {name: edge, namespace: shop, labels: {istio: edge}}\n"
     "---\napiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: jwt, namespace: shop}\n"
     "spec: {selector: {matchLabels: {istio: edge}}, jwtRules: [{issuer: 'https://id.example.com'}]}\n",

@@ -26,8 +26,10 @@ _HEAD = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {na
     reads=("VirtualService",),
     why="sidecars use one of them and ignore the others; which one depends on their age",
     mend="merge them into one, or let one delegate to the others",
-    bad=_HEAD + "  http: [{route: [{destination: {host: shop}}]}]\n---\n"
-    + _HEAD.replace("name: shop,", "name: other,") + "  http: [{route: [{destination: {host: shop}}]}]\n",
+    bad=_HEAD
+    + "  http: [{route: [{destination: {host: shop}}]}]\n---\n"
+    + _HEAD.replace("name: shop,", "name: other,")
+    + "  http: [{route: [{destination: {host: shop}}]}]\n",
     good=_HEAD + "  http: [{route: [{destination: {host: shop}}]}]\n",
 )
 def check_conflicting_hosts(mesh: Mesh) -> Iterator[Problem]:
@@ -144,10 +146,14 @@ def _ineffective(document: Document, key: str, routes: list[tuple[int, dict[str,
             words = _matches(key, {"match": [match]})
             duplicate = next((seen[word] for word in words if word in seen), None)
             if duplicate is not None:
-                yield Problem(document, path, f"match #{m} of {_name(route, i)} is the same as one of route #{duplicate}")
+                yield Problem(
+                    document, path, f"match #{m} of {_name(route, i)} is the same as one of route #{duplicate}"
+                )
             elif key == "http":
                 uri = mapping(match.get("uri"))
-                rest = json.dumps({k: v for k, v in match.items() if k not in ("uri", "name")}, sort_keys=True, default=str)
+                rest = json.dumps(
+                    {k: v for k, v in match.items() if k not in ("uri", "name")}, sort_keys=True, default=str
+                )
                 text = uri.get("prefix") or uri.get("exact")
                 if isinstance(text, str):
                     earlier = next((n for p, r, n, _ in prefixes if r == rest and text.startswith(p)), None)

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
 
 from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Problem, dicts, mapping
 from gitlab_mesh.core.analysis.registry import rule
 from gitlab_mesh.core.analysis.rules.references import NOT_READ, missing
+from gitlab_mesh.core.analysis.workloads import selector_of
 
-__all__ = ["selector_of"]
+__all__: list[str] = []
 
 _SIDECAR = "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: shop, namespace: shop}\nspec:\n  egress: [{hosts: [./*]}]\n"
 _TELEMETRY = "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: shop, namespace: shop}\nspec:\n"
 _POD = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: shop, namespace: shop, labels: {app: shop}}\n"
-
-
-def selector_of(document: Document) -> dict[str, Any]:
-    """Return the labels that a Sidecar, Telemetry or policy selects by."""
-    spec = document.spec
-    if document.kind in ("Sidecar", "EnvoyFilter"):
-        return mapping(mapping(spec.get("workloadSelector")).get("labels"))
-    return mapping(mapping(spec.get("selector")).get("matchLabels"))
 
 
 def _attached(document: Document) -> bool:
@@ -69,7 +61,9 @@ def _no_selector(mesh: Mesh, kind: str) -> Iterator[Problem]:
         if len(documents) > 1:
             whole = ", ".join(sorted(item.name for item in documents))
             for document in documents:
-                yield Problem(document, ("spec",), f"{whole} all hold for the whole namespace; only one of them is used")
+                yield Problem(
+                    document, ("spec",), f"{whole} all hold for the whole namespace; only one of them is used"
+                )
 
 
 @rule(
@@ -97,8 +91,11 @@ def check_sidecar_selector(mesh: Mesh) -> Iterator[Problem]:
     reads=("Sidecar", "Pod", "Deployment"),
     why="only one of them is used; which one is not defined",
     mend="let each pod be selected by one Sidecar",
-    bad=_SIDECAR + "  workloadSelector: {labels: {app: shop}}\n---\n" + _SIDECAR.replace("name: shop,", "name: two,")
-    + "  workloadSelector: {labels: {app: shop}}\n" + _POD,
+    bad=_SIDECAR
+    + "  workloadSelector: {labels: {app: shop}}\n---\n"
+    + _SIDECAR.replace("name: shop,", "name: two,")
+    + "  workloadSelector: {labels: {app: shop}}\n"
+    + _POD,
     good=_SIDECAR + "  workloadSelector: {labels: {app: shop}}\n" + _POD,
 )
 def check_sidecar_conflict(mesh: Mesh) -> Iterator[Problem]:
@@ -130,8 +127,10 @@ def check_default_sidecars(mesh: Mesh) -> Iterator[Problem]:
     reads=("Sidecar", "Namespace", "Pod", "Deployment"),
     why="in ambient mode there is no sidecar that would read it: it has no effect",
     mend="remove it; scope what waypoints see by exportTo and policies",
-    bad="apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}\n---\n" + _SIDECAR,
-    good="apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio-injection: enabled}}\n---\n" + _SIDECAR,
+    bad="apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}\n---\n"
+    + _SIDECAR,
+    good="apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio-injection: enabled}}\n---\n"
+    + _SIDECAR,
 )
 def check_ambient_sidecars(mesh: Mesh) -> Iterator[Problem]:
     """Sidecars of ambient pods and namespaces."""
@@ -140,12 +139,18 @@ def check_ambient_sidecars(mesh: Mesh) -> Iterator[Problem]:
         selector = selector_of(document)
         if not selector:
             if document.namespace in ambient:
-                yield Problem(document, ("spec",), f"namespace {document.namespace} is in ambient mode: no sidecar reads this")
+                yield Problem(
+                    document, ("spec",), f"namespace {document.namespace} is in ambient mode: no sidecar reads this"
+                )
             continue
         for workload in mesh.select(document.namespace, selector):
             redirected = workload.annotations.get("ambient.istio.io/redirection") == "enabled"
             if redirected or (workload.namespace in ambient and not workload.has_proxy):
-                yield Problem(document, ("spec", "workloadSelector"), f"pod {workload.name} is in ambient mode: no sidecar reads this")
+                yield Problem(
+                    document,
+                    ("spec", "workloadSelector"),
+                    f"pod {workload.name} is in ambient mode: no sidecar reads this",
+                )
                 break
 
 
@@ -174,8 +179,11 @@ def check_telemetry_selector(mesh: Mesh) -> Iterator[Problem]:
     reads=("Telemetry", "Pod", "Deployment"),
     why="only one of them is used; which one is not defined",
     mend="let each pod be selected by one Telemetry",
-    bad=_TELEMETRY + "  selector: {matchLabels: {app: shop}}\n---\n" + _TELEMETRY.replace("name: shop,", "name: two,")
-    + "  selector: {matchLabels: {app: shop}}\n" + _POD,
+    bad=_TELEMETRY
+    + "  selector: {matchLabels: {app: shop}}\n---\n"
+    + _TELEMETRY.replace("name: shop,", "name: two,")
+    + "  selector: {matchLabels: {app: shop}}\n"
+    + _POD,
     good=_TELEMETRY + "  selector: {matchLabels: {app: shop}}\n" + _POD,
 )
 def check_telemetry_conflict(mesh: Mesh) -> Iterator[Problem]:
@@ -191,7 +199,10 @@ def check_telemetry_conflict(mesh: Mesh) -> Iterator[Problem]:
     reads=("Telemetry",),
     why="only one Telemetry without a selector is used; which one is not defined",
     mend="merge them",
-    bad=_TELEMETRY + "  accessLogging: []\n---\n" + _TELEMETRY.replace("name: shop,", "name: two,") + "  accessLogging: []\n",
+    bad=_TELEMETRY
+    + "  accessLogging: []\n---\n"
+    + _TELEMETRY.replace("name: shop,", "name: two,")
+    + "  accessLogging: []\n",
     good=_TELEMETRY + "  accessLogging: []\n",
 )
 def check_default_telemetries(mesh: Mesh) -> Iterator[Problem]:
@@ -211,7 +222,7 @@ def check_default_telemetries(mesh: Mesh) -> Iterator[Problem]:
     good=_TELEMETRY + "  accessLogging: [{providers: [{name: envoy}]}]\n",
 )
 def check_log_provider(mesh: Mesh) -> Iterator[Problem]:
-    """accessLogging entries without provider, where the mesh has no default."""
+    """AccessLogging entries without provider, where the mesh has no default."""
     if mapping(mesh.settings.get("defaultProviders")).get("accessLogging"):
         return
     for document in mesh.of("Telemetry"):

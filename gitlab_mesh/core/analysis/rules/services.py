@@ -13,7 +13,23 @@ from gitlab_mesh.core.analysis.workloads import Workload, matches
 
 __all__ = ["port_protocol"]
 
-_PROTOCOLS = frozenset("grpc grpc-web http http2 http_proxy https hbone mongo mysql redis tcp tls udp".split())
+_PROTOCOLS = frozenset(
+    [
+        "grpc",
+        "grpc-web",
+        "http",
+        "http2",
+        "http_proxy",
+        "https",
+        "hbone",
+        "mongo",
+        "mysql",
+        "redis",
+        "tcp",
+        "tls",
+        "udp",
+    ]
+)
 _APP_PROTOCOLS = frozenset({"kubernetes.io/h2c", "kubernetes.io/ws", "kubernetes.io/wss", "istio.io/hbone"})
 _KNOWN_PORTS = frozenset({25, 53, 3306, 27017})
 _SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: shop, namespace: shop}\nspec: {selector: {app: shop}, ports: [%s]}\n"
@@ -133,8 +149,10 @@ def _behind(mesh: Mesh) -> Iterator[tuple[Workload, list[Document]]]:
     reads=("Deployment", "Service", "Namespace"),
     why="the proxy can treat a port in one way only: one of the Services does not work",
     mend="use different port numbers",
-    bad=_SERVICE % "{port: 80, name: http, protocol: TCP}" + "---\n"
-    + (_SERVICE % "{port: 80, name: udp, protocol: UDP}").replace("name: shop,", "name: two,") + _DEPLOYMENT,
+    bad=_SERVICE % "{port: 80, name: http, protocol: TCP}"
+    + "---\n"
+    + (_SERVICE % "{port: 80, name: udp, protocol: UDP}").replace("name: shop,", "name: two,")
+    + _DEPLOYMENT,
     good=_SERVICE % "{port: 80, name: http, protocol: TCP}" + _DEPLOYMENT,
 )
 def check_protocols(mesh: Mesh) -> Iterator[Problem]:
@@ -160,8 +178,10 @@ def check_protocols(mesh: Mesh) -> Iterator[Problem]:
     reads=("Deployment", "Service", "Namespace"),
     why="the proxy sees the target port only and may apply the settings of the wrong Service",
     mend="use the same port number in both Services, or different target ports",
-    bad=_SERVICE % "{port: 80, name: http, targetPort: 8080}" + "---\n"
-    + (_SERVICE % "{port: 90, name: http, targetPort: 8080}").replace("name: shop,", "name: two,") + _DEPLOYMENT,
+    bad=_SERVICE % "{port: 80, name: http, targetPort: 8080}"
+    + "---\n"
+    + (_SERVICE % "{port: 90, name: http, targetPort: 8080}").replace("name: shop,", "name: two,")
+    + _DEPLOYMENT,
     good=_SERVICE % "{port: 80, name: http, targetPort: 8080}" + _DEPLOYMENT,
 )
 def check_target_ports(mesh: Mesh) -> Iterator[Problem]:
@@ -214,7 +234,12 @@ def check_clusters(mesh: Mesh) -> Iterator[Problem]:
 
 
 def _ports_key(document: Document) -> str:
-    return str(sorted((str(p.get("name")), str(p.get("port")), str(p.get("protocol", "TCP"))) for _, p in dicts(document.spec.get("ports"))))
+    return str(
+        sorted(
+            (str(p.get("name")), str(p.get("port")), str(p.get("protocol", "TCP")))
+            for _, p in dicts(document.spec.get("ports"))
+        )
+    )
 
 
 _ASPECTS = (

@@ -16,14 +16,34 @@ __all__: list[str] = []
 _REJECTED = "Istio's admission webhook refuses the policy: it protects nothing"
 _HEAD = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: shop, namespace: shop}\nspec:\n"
 DRY_RUN = "istio.io/dry-run"
-_SOURCE = (
-    "principals notPrincipals requestPrincipals notRequestPrincipals namespaces notNamespaces ipBlocks notIpBlocks "
-    "remoteIpBlocks notRemoteIpBlocks serviceAccounts notServiceAccounts trustDomains notTrustDomains"
-).split()
-_OPERATION = "hosts notHosts ports notPorts methods notMethods paths notPaths".split()
+_SOURCE = [
+    "principals",
+    "notPrincipals",
+    "requestPrincipals",
+    "notRequestPrincipals",
+    "namespaces",
+    "notNamespaces",
+    "ipBlocks",
+    "notIpBlocks",
+    "remoteIpBlocks",
+    "notRemoteIpBlocks",
+    "serviceAccounts",
+    "notServiceAccounts",
+    "trustDomains",
+    "notTrustDomains",
+]
+_OPERATION = ["hosts", "notHosts", "ports", "notPorts", "methods", "notMethods", "paths", "notPaths"]
 _PLAIN_KEYS = frozenset(
-    "source.namespace source.principal source.serviceAccount source.trustDomain request.auth.principal "
-    "request.auth.audiences request.auth.presenter connection.sni".split()
+    [
+        "source.namespace",
+        "source.principal",
+        "source.serviceAccount",
+        "source.trustDomain",
+        "request.auth.principal",
+        "request.auth.audiences",
+        "request.auth.presenter",
+        "connection.sni",
+    ]
 )
 _ADDRESS_KEYS = frozenset({"source.ip", "remote.ip", "destination.ip"})
 _MAP_KEYS = ("request.headers", "request.auth.claims")
@@ -54,7 +74,9 @@ def check_action(mesh: Mesh) -> Iterator[Problem]:
         if action != "CUSTOM" and spec.get("provider") is not None:
             yield Problem(document, ("spec", "provider"), f"action {action} has no provider; only CUSTOM has")
         yield from _dry_run(document, action)
-        yield from check_labels(document, ("spec", "selector", "matchLabels"), mapping(spec.get("selector")).get("matchLabels"))
+        yield from check_labels(
+            document, ("spec", "selector", "matchLabels"), mapping(spec.get("selector")).get("matchLabels")
+        )
         yield from check_target_refs(document)
 
 
@@ -147,7 +169,12 @@ def _condition(document: Document, path: Path, condition: dict[str, Any]) -> Ite
         yield Problem(document, path, f"{key or 'the condition'} needs values or notValues")
     name, bracket, rest = key.partition("[")
     known = key in _PLAIN_KEYS or key in _ADDRESS_KEYS or key == "destination.port"
-    if bracket and rest.endswith("]") and rest != "]" and (name in _MAP_KEYS or name.startswith("experimental.envoy.filters.")):
+    if (
+        bracket
+        and rest.endswith("]")
+        and rest != "]"
+        and (name in _MAP_KEYS or name.startswith("experimental.envoy.filters."))
+    ):
         known = True
     if key.startswith("experimental.envoy.filters.") and not bracket:
         known = True

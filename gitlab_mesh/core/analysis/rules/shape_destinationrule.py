@@ -63,7 +63,9 @@ def check_names(mesh: Mesh) -> Iterator[Problem]:
         yield from check_export_to(document)
         scopes = {scope for _, scope in texts(spec.get("exportTo"))}
         if mapping(spec.get("workloadSelector")).get("matchLabels") and scopes - {".", document.namespace}:
-            yield Problem(document, ("spec", "exportTo"), "with a workloadSelector it can be exported to its own namespace only")
+            yield Problem(
+                document, ("spec", "exportTo"), "with a workloadSelector it can be exported to its own namespace only"
+            )
 
 
 @rule(
@@ -140,7 +142,10 @@ def _balancer(value: dict[str, Any]) -> _Found:
 def _hashing(value: dict[str, Any]) -> _Found:
     keys = ("httpHeaderName", "httpCookie", "useSourceIp", "httpQueryParameterName")
     if not any(value.get(key) for key in keys):
-        yield ("consistentHash",), "consistentHash needs what to hash: a header, a cookie, the source address or a parameter"
+        yield (
+            ("consistentHash",),
+            "consistentHash needs what to hash: a header, a cookie, the source address or a parameter",
+        )
     cookie = mapping(value.get("httpCookie"))
     if "httpCookie" in value and not cookie.get("name"):
         yield ("consistentHash", "httpCookie"), "a cookie needs a name"

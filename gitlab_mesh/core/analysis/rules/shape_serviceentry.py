@@ -121,7 +121,9 @@ def _dynamic(document: Document) -> Iterator[Problem]:
     spec = document.spec
     for i, host in texts(spec.get("hosts")):
         if not host.startswith("*."):
-            yield Problem(document, ("spec", "hosts", i), f"resolution DYNAMIC_DNS takes wildcard hosts, {host} is none")
+            yield Problem(
+                document, ("spec", "hosts", i), f"resolution DYNAMIC_DNS takes wildcard hosts, {host} is none"
+            )
     for key in ("endpoints", "addresses", "workloadSelector"):
         if spec.get(key):
             yield Problem(document, ("spec", key), f"resolution DYNAMIC_DNS takes no {key}")
@@ -141,7 +143,9 @@ def _ports(document: Document) -> Iterator[Problem]:
         path: Path = ("spec", "endpoints", i)
         for name in mapping(endpoint.get("ports")):
             if name not in names:
-                yield Problem(document, (*path, "ports", name), f"port {name} is none of the ServiceEntry's", at_key=True)
+                yield Problem(
+                    document, (*path, "ports", name), f"port {name} is none of the ServiceEntry's", at_key=True
+                )
         yield from check_labels(document, (*path, "labels"), endpoint.get("labels"))
 
 

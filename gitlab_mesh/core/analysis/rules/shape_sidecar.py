@@ -42,7 +42,9 @@ def check_sidecar(mesh: Mesh) -> Iterator[Problem]:
         spec = document.spec
         if not any(spec.get(key) for key in ("ingress", "egress", "outboundTrafficPolicy", "inboundConnectionPool")):
             if "workloadSelector" not in spec or not spec.get("workloadSelector"):
-                yield Problem(document, ("spec",), "it says nothing: ingress, egress or outboundTrafficPolicy is needed")
+                yield Problem(
+                    document, ("spec",), "it says nothing: ingress, egress or outboundTrafficPolicy is needed"
+                )
             else:
                 yield Problem(document, ("spec",), "it selects workloads and says nothing about them")
         labels = mapping(spec.get("workloadSelector")).get("labels")
@@ -92,7 +94,9 @@ def _ingress_tls(document: Document, path: Path, listener: dict[str, Any]) -> It
         yield Problem(document, (*path, "tls"), f"tls needs a port of protocol HTTPS or TLS, not {protocol}")
     mode = tls.get("mode", "PASSTHROUGH")
     if mode not in ("SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL"):
-        yield Problem(document, (*path, "tls", "mode"), f"an ingress listener's tls mode is SIMPLE or MUTUAL, not {mode}")
+        yield Problem(
+            document, (*path, "tls", "mode"), f"an ingress listener's tls mode is SIMPLE or MUTUAL, not {mode}"
+        )
     elif tls.get("credentialName"):
         yield Problem(document, (*path, "tls", "credentialName"), "a sidecar reads no credentialName; use files")
     else:
@@ -133,9 +137,13 @@ def _egress(document: Document) -> Iterator[Problem]:
         port = listener.get("port")
         if not isinstance(port, dict):
             if position < len(listeners) - 1:
-                yield Problem(document, path, "a listener without a port must be the last one: nothing reaches those after it")
+                yield Problem(
+                    document, path, "a listener without a port must be the last one: nothing reaches those after it"
+                )
             if str(listener.get("bind", "")).startswith("unix://"):
-                yield Problem(document, (*path, "bind"), "a unix socket needs a port (its protocol is taken from there)")
+                yield Problem(
+                    document, (*path, "bind"), "a unix socket needs a port (its protocol is taken from there)"
+                )
         else:
             number = port.get("number", 0)
             unix = str(listener.get("bind", "")).startswith("unix://")

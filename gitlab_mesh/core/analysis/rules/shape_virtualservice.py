@@ -26,9 +26,24 @@ __all__: list[str] = []
 _CLAIM = "@request.auth.claims"
 _REJECTED = "Istio's admission webhook refuses the object, so the change never arrives"
 _RETRY_ON = frozenset(
-    "5xx gateway-error reset reset-before-request connect-failure envoy-ratelimited retriable-4xx refused-stream "
-    "retriable-status-codes retriable-headers http3-post-connect-failure cancelled deadline-exceeded internal "
-    "resource-exhausted unavailable".split()
+    [
+        "5xx",
+        "gateway-error",
+        "reset",
+        "reset-before-request",
+        "connect-failure",
+        "envoy-ratelimited",
+        "retriable-4xx",
+        "refused-stream",
+        "retriable-status-codes",
+        "retriable-headers",
+        "http3-post-connect-failure",
+        "cancelled",
+        "deadline-exceeded",
+        "internal",
+        "resource-exhausted",
+        "unavailable",
+    ]
 )
 
 
@@ -80,7 +95,11 @@ def check_names(mesh: Mesh) -> Iterator[Problem]:
                 problem = f"host {host} stands twice"
             elif "*" in host or any("*" in other for other in seen):
                 other = next((other for other in sorted(seen) if overlaps(other, host)), "")
-                problem = f"host {host} and {other} overlap; in one VirtualService that counts as a duplicate" if other else ""
+                problem = (
+                    f"host {host} and {other} overlap; in one VirtualService that counts as a duplicate"
+                    if other
+                    else ""
+                )
             if problem:
                 yield Problem(document, ("spec", "hosts", i), problem)
             seen.add(host)
@@ -142,7 +161,9 @@ def check_action(mesh: Mesh) -> Iterator[Problem]:
             if not actions:
                 yield Problem(document, path, "one of route, redirect, directResponse is needed")
             elif len(actions) > 1:
-                yield Problem(document, (*path, actions[1]), f"{' and '.join(actions)} exclude one another", at_key=True)
+                yield Problem(
+                    document, (*path, actions[1]), f"{' and '.join(actions)} exclude one another", at_key=True
+                )
             if delegate_object and "delegate" in route:
                 yield Problem(document, (*path, "delegate"), "a delegate cannot delegate again")
             for key in ("rewrite", "fault", "mirror", "mirrors"):
@@ -280,7 +301,7 @@ def _retries(value: dict[str, Any]) -> Iterator[tuple[Path, str]]:
             yield ("retryOn",), f"{word!r} is no retry condition"
 
 
-_METHODS = frozenset("GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH".split())
+_METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"])
 
 
 def _cors(value: dict[str, Any]) -> Iterator[tuple[Path, str]]:
@@ -320,8 +341,10 @@ _VALUES = {
     reads=("VirtualService",),
     why=_REJECTED,
     mend="correct the match; patterns are RE2: no lookaround, no back references",
-    bad=_HEAD + "  hosts: [shop]\n  http: [{match: [{uri: {regex: '/(?!admin).*'}}], route: [{destination: {host: shop}}]}]\n",
-    good=_HEAD + "  hosts: [shop]\n  http: [{match: [{uri: {regex: '/shop/.*'}}], route: [{destination: {host: shop}}]}]\n",
+    bad=_HEAD
+    + "  hosts: [shop]\n  http: [{match: [{uri: {regex: '/(?!admin).*'}}], route: [{destination: {host: shop}}]}]\n",
+    good=_HEAD
+    + "  hosts: [shop]\n  http: [{match: [{uri: {regex: '/shop/.*'}}], route: [{destination: {host: shop}}]}]\n",
 )
 def check_matches(mesh: Mesh) -> Iterator[Problem]:
     """Patterns, header names, ports, labels, subnets, SNI hosts."""
@@ -423,7 +446,9 @@ def check_destinations(mesh: Mesh) -> Iterator[Problem]:
                     (("route", d, "destination"), item.get("destination")) for d, item in dicts(route.get("route"))
                 ]
                 places.append((("mirror",), route.get("mirror")))
-                places += [(("mirrors", d, "destination"), m.get("destination")) for d, m in dicts(route.get("mirrors"))]
+                places += [
+                    (("mirrors", d, "destination"), m.get("destination")) for d, m in dicts(route.get("mirrors"))
+                ]
                 for place, destination in places:
                     if isinstance(destination, dict):
                         yield from _destination(document, (*path, *place), destination)
@@ -461,7 +486,8 @@ def _weights(document: Document, path: Path, routes: list[tuple[int, dict[str, A
     reads=("VirtualService",),
     why=_REJECTED,
     mend="name headers; a percent sign that is meant as such is written twice",
-    bad=_HEAD + "  hosts: [shop]\n  http: [{headers: {request: {set: {x-share: 50%}}}, route: [{destination: {host: shop}}]}]\n",
+    bad=_HEAD
+    + "  hosts: [shop]\n  http: [{headers: {request: {set: {x-share: 50%}}}, route: [{destination: {host: shop}}]}]\n",
     good=_HEAD + "  hosts: [shop]\n  http: [{headers: {request: {set: {x-share: 50%%}}}, "
     "route: [{destination: {host: shop}}]}]\n",
 )

@@ -41,7 +41,9 @@ def check_entries(mesh: Mesh) -> Iterator[Problem]:
     for document in mesh.of("WorkloadGroup"):
         template = mapping(document.spec.get("template"))
         yield from check_labels(document, ("spec", "template", "labels"), template.get("labels"))
-        yield from check_labels(document, ("spec", "metadata", "labels"), mapping(document.spec.get("metadata")).get("labels"))
+        yield from check_labels(
+            document, ("spec", "metadata", "labels"), mapping(document.spec.get("metadata")).get("labels")
+        )
         probe = document.spec.get("probe")
         kinds = ("httpGet", "tcpSocket", "exec", "grpc")
         if isinstance(probe, dict) and not any(probe.get(kind) is not None for kind in kinds):

@@ -27,7 +27,8 @@ _CRD = (
     why="a later version of Istio will not have it",
     mend="use what replaces it",
     bad=_VS + "  http: [{fault: {delay: {percent: 5, fixedDelay: 1s}}, route: [{destination: {host: shop}}]}]\n",
-    good=_VS + "  http: [{fault: {delay: {percentage: {value: 5}, fixedDelay: 1s}}, route: [{destination: {host: shop}}]}]\n",
+    good=_VS
+    + "  http: [{fault: {delay: {percentage: {value: 5}, fixedDelay: 1s}}, route: [{destination: {host: shop}}]}]\n",
 )
 def check_deprecated(mesh: Mesh) -> Iterator[Problem]:
     """Fields, kinds and providers that are on their way out."""
@@ -36,7 +37,9 @@ def check_deprecated(mesh: Mesh) -> Iterator[Problem]:
             percent = mapping(mapping(route.get("fault")).get("delay")).get("percent")
             if isinstance(percent, int) and percent > 0:
                 path: Path = ("spec", "http", i, "fault", "delay", "percent")
-                yield Problem(document, path, "fault.delay.percent is deprecated", "write percentage: {value: …}", at_key=True)
+                yield Problem(
+                    document, path, "fault.delay.percent is deprecated", "write percentage: {value: …}", at_key=True
+                )
     for document in mesh.of("Sidecar"):
         if mapping(document.spec.get("outboundTrafficPolicy")).get("egressProxy") is not None:
             path = ("spec", "outboundTrafficPolicy", "egressProxy")
@@ -45,7 +48,9 @@ def check_deprecated(mesh: Mesh) -> Iterator[Problem]:
         if document.spec.get("group") == "rbac.istio.io":
             yield Problem(document, ("spec", "group"), "rbac.istio.io is gone since Istio 1.6", "remove the CRD")
     providers = {
-        str(item.get("name")) for _, item in dicts(mesh.settings.get("extensionProviders")) if item.get("lightstep") is not None
+        str(item.get("name"))
+        for _, item in dicts(mesh.settings.get("extensionProviders"))
+        if item.get("lightstep") is not None
     }
     for document in mesh.of("Telemetry"):
         for i, tracing in dicts(document.spec.get("tracing")):
@@ -56,8 +61,18 @@ def check_deprecated(mesh: Mesh) -> Iterator[Problem]:
                     yield Problem(document, path, message, "use an OpenTelemetry provider")
 
 
-_CONDITIONS = frozenset("Accepted Programmed ResolvedRefs ZtunnelAccepted WaypointAccepted Ready Reconciled".split())
-_WITH_STATUS = ("Service", "ServiceEntry", "WorkloadEntry", "AuthorizationPolicy", "KubernetesGateway", "HTTPRoute", "GRPCRoute")
+_CONDITIONS = frozenset(
+    ["Accepted", "Programmed", "ResolvedRefs", "ZtunnelAccepted", "WaypointAccepted", "Ready", "Reconciled"]
+)
+_WITH_STATUS = (
+    "Service",
+    "ServiceEntry",
+    "WorkloadEntry",
+    "AuthorizationPolicy",
+    "KubernetesGateway",
+    "HTTPRoute",
+    "GRPCRoute",
+)
 
 
 @rule(
@@ -82,7 +97,9 @@ def check_conditions(mesh: Mesh) -> Iterator[Problem]:
                 continue
             places: list[tuple[Path, object]] = [(("status", "conditions"), status.get("conditions"))]
             for group in ("parents", "listeners"):
-                places += [(("status", group, i, "conditions"), item.get("conditions")) for i, item in dicts(status.get(group))]
+                places += [
+                    (("status", group, i, "conditions"), item.get("conditions")) for i, item in dicts(status.get(group))
+                ]
             for path, conditions in places:
                 for i, item in dicts(conditions):
                     name = str(item.get("type"))
@@ -140,7 +157,7 @@ def check_crds(mesh: Mesh) -> Iterator[Problem]:
     good="networks: {one: {endpoints: [{fromRegistry: Kubernetes}]}}\n",
 )
 def check_networks(mesh: Mesh) -> Iterator[Problem]:
-    """fromRegistry against the clusters that are known."""
+    """FromRegistry against the clusters that are known."""
     known = {"Kubernetes", "External", "Mock"}
     for secret in mesh.of("Secret"):
         if secret.labels.get("istio/multiCluster") == "true":

@@ -1,0 +1,47 @@
+"""``gitlab-mesh job security-scan``: what an attacker would use, and how much of the mesh is protected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from gitlab_mesh.job import FILE_OPTIONS, FilePorts, Job, JobOption, JobResult
+
+__all__ = ["JOB"]
+
+
+def run(ports: FilePorts, options: Mapping[str, Any]) -> JobResult:
+    """Read the files and judge them.
+
+    Raises:
+        UsageError: A path does not exist.
+    """
+    from gitlab_mesh.core.analysis.posture import summarize_posture
+    from gitlab_mesh.files_job import build_request, conclude, run_inspection
+
+    started = ports.clock.monotonic()
+    strict = options.get("profile") == "strict"
+    request = build_request(ports, options, suites=("security",), strict=strict)
+    inspection = run_inspection(ports, options, request)
+    summary = replace(inspection.summary, facts=summarize_posture(inspection.mesh))
+    return conclude(ports, "security-scan", options, summary, started)
+
+
+JOB = Job(
+    name="security-scan",
+    summary="Find what an attacker would use, and say how much of the mesh is protected.",
+    run=run,
+    scope="files",
+    options=(
+        *FILE_OPTIONS,
+        JobOption(
+            "profile",
+            "Which rules: baseline, or strict with those that need a decision too.",
+            kind="choice",
+            default="baseline",
+            choices=("baseline", "strict"),
+        ),
+    ),
+    package="gitlab_mesh_jobs.security_scan",
+)

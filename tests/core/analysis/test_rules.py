@@ -1,0 +1,97 @@
+"""Every rule: registered, described, documented; its examples are its tests; it reads what it declares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gitlab_mesh.adapters.manifests import FileManifests
+from gitlab_mesh.core.analysis.engine import analyze
+from gitlab_mesh.core.analysis.mesh import Mesh
+from gitlab_mesh.core.analysis.model import Document, Options, Problem
+from gitlab_mesh.core.analysis.registry import Rule, registered
+
+RULES = registered()
+CHECKED = [rule for rule in RULES.values() if rule.check is not None]
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "rules"
+
+
+def read(text: str) -> list[Document]:
+    found = FileManifests(text.encode()).read(["-"])
+    assert not found.problems, found.problems
+    return list(found.documents)
+
+
+def run(rule: Rule, text: str) -> list[Problem]:
+    problems, _ = analyze(read(text), Options(complete=True), suites=(rule.suite,), strict=True)
+    crashes = [problem.message for problem in problems if problem.code == "GM0001"]
+    assert not crashes
+    return [problem for problem in problems if problem.code == rule.code]
+
+
+@pytest.mark.parametrize("rule", CHECKED, ids=lambda rule: rule.code)
+def test_the_bad_example_has_the_finding(rule: Rule) -> None:
+    assert run(rule, rule.bad), rule.bad
+
+
+@pytest.mark.parametrize("rule", CHECKED, ids=lambda rule: rule.code)
+def test_the_good_example_has_not(rule: Rule) -> None:
+    assert [problem.message for problem in run(rule, rule.good)] == []
+
+
+@pytest.mark.parametrize("rule", CHECKED, ids=lambda rule: rule.code)
+def test_examples_fit_the_schema(rule: Rule) -> None:
+    if rule.istio == "IST0106":
+        return
+    problems, _ = analyze(read(rule.good), Options(complete=True))
+    schema = [problem.message for problem in problems if "GM0010" <= problem.code <= "GM0015"]
+    assert schema == []
+
+
+class RecordingMesh(Mesh):
+    """Writes down which kinds a rule asks for."""
+
+    asked: set[str]
+
+    def of(self, kind: str) -> list[Document]:
+        self.asked.add(kind)
+        return super().of(kind)
+
+
+TEMPLATES = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob"}
+INDEXED = {"Namespace", "Service", "ServiceEntry", "MeshConfig", "IstioOperator"}
+
+
+@pytest.mark.parametrize("rule", CHECKED, ids=lambda rule: rule.code)
+def test_a_rule_reads_what_it_declares(rule: Rule) -> None:
+    asked: set[str] = set()
+    for text in (rule.bad, rule.good):
+        mesh = RecordingMesh([], Options(complete=True))
+        mesh.asked = asked
+        for document in read(text):
+            mesh.by_kind[document.kind].append(document)
+        assert rule.check is not None
+        list(rule.check(mesh))
+    declared = set(rule.reads)
+    if {"Deployment", "Pod"} & declared:  # pods are looked up together with the templates that make them
+        declared |= TEMPLATES | {"Pod"}
+    # names of hosts and membership in the mesh are looked up through the mesh's own indexes
+    assert asked - declared - INDEXED == set()
+    assert declared - asked - TEMPLATES - {"Pod"} - INDEXED == set()
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.code)
+def test_every_rule_says_why_and_what_to_do(rule: Rule) -> None:
+    assert rule.title
+    assert rule.why
+    assert rule.mend
+    assert rule.code[:2] == "GM"
+    assert len(rule.code) == 6
+    if rule.istio and rule.istio not in ("IST0106", "IST0133", "IST0101", "IST0002"):
+        assert rule.code[2:] == rule.istio[3:]
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_every_rule_has_its_page(code: str) -> None:
+    assert (DOCS / f"{code}.md").is_file(), "write the pages with: gitlab-mesh explain --write docs/rules"
