@@ -59,7 +59,8 @@ class IstioRouter:
         """See ``core.mesh.additions.plan_restore``."""
         routes, rule = _split(state) if state is not None else ([], self._find_rule())
         pair = self._pair(rule)
-        each = [plan_restore(item, rule, pair, originals, fence) for item in (routes or [None])]
+        items: list[Mapping[str, Any] | None] = [*routes] or [None]
+        each = [plan_restore(item, rule, pair, originals, fence) for item in items]
         return join_changes(each, restoring=True)
 
     def apply(self, change: RouteChange, *, dry_run: bool = False) -> RouteState:
