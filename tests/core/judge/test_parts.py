@@ -9,16 +9,18 @@ from math import exp, inf, log
 import numpy as np
 import pytest
 
-from gitlab_mesh.core.judge.betting import Arms, Tolerance
+from gitlab_mesh.core.judge.betting import BETTER, Arms, Tolerance
 from gitlab_mesh.core.judge.dispersion import Dispersion
 from gitlab_mesh.core.judge.evidence import Recent
 from gitlab_mesh.core.judge.latency import bound_at, plan_bounds, slower_than
 from gitlab_mesh.core.judge.limit import ABOVE, BELOW, OUTAGE, Limit
 from gitlab_mesh.core.judge.model import UserValue
-from gitlab_mesh.core.judge.settings import UserMetric
+from gitlab_mesh.core.judge.settings import JudgeSettings, UserMetric
 from gitlab_mesh.core.judge.share import ShareTest
-from gitlab_mesh.core.judge.track import relevant_prior
+from gitlab_mesh.core.judge.startup import Startup
+from gitlab_mesh.core.judge.track import equal_prior, relevant_prior
 from gitlab_mesh.core.judge.user import UserTrack
+from gitlab_mesh.core.judge.weighing import parts_of
 from gitlab_mesh.core.metrics.counts import Histogram, Side
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, inf)
@@ -258,6 +260,58 @@ def test_half_of_the_stakes_lie_where_a_release_becomes_unacceptable() -> None:
     assert sum(noisy) == pytest.approx(sum(quiet)) == pytest.approx(1.0)
     assert min(noisy) > 0.03
     assert sum(noisy[:7]) > 0.7 > 0.4 > sum(quiet[:7])
+
+
+def test_bets_on_a_pass_lie_where_a_good_canary_is() -> None:
+    margin = Tolerance(1.2, 0.005)
+    noisy, quiet = equal_prior(0.01, margin), equal_prior(0.0001, margin)
+    assert sum(noisy) == pytest.approx(sum(quiet)) == pytest.approx(1.0)
+    assert BETTER[noisy.index(max(noisy))] == 0.58
+    assert BETTER[quiet.index(max(quiet))] == 0.012
+    assert min(noisy) > 0.05
+
+
+def test_the_promised_rate_is_spread_whole() -> None:
+    for slo in (False, True):
+        for user in (False, True):
+            parts = parts_of(slo=slo, user=user)
+            assert sum(parts.values()) == pytest.approx(1.0)
+            assert ("slo" in parts, "user" in parts) == (slo, user)
+    assert parts_of(slo=False, user=False)["errors"] == 0.5
+
+
+# --- start-up ------------------------------------------------------------------------------------------------------
+
+
+def test_the_startup_ends_by_time_or_by_what_it_cost() -> None:
+    startup = Startup(JudgeSettings())
+    assert not startup.ends(100.0)
+    startup.begun = 5.0
+    assert not startup.ends(34.9)
+    assert startup.ends(35.0)
+    startup.look(Arms(200, 40, 200, 0), 9.0, 9.0)
+    assert not startup.ends(10.0)
+    startup.look(Arms(200, 1, 200, 0), 9.0, 9.0)
+    assert startup.ends(10.0)
+    startup.finish(10.0, suspicious=True)
+    assert not startup.ends(99.0)
+    assert startup.hasty_until == 55.0
+
+
+def test_an_outage_needs_both_excuses_refuted() -> None:
+    startup = Startup(JudgeSettings())
+    startup.look(Arms(50, 50, 50, 50), log_worse=0.0, cap=99.0)
+    assert startup.log_evidence == 0.0
+    startup.look(Arms(1, 1, 50, 0), log_worse=7.0, cap=99.0)
+    assert startup.log_evidence == 7.0
+
+
+@pytest.mark.parametrize("tolerated", [0.01, 0.6, 0.95])
+def test_only_worse_than_the_tolerated_start_is_an_outage(tolerated: float) -> None:
+    startup = Startup(JudgeSettings(startup_error_ratio=tolerated))
+    bad = int(2000 * tolerated * 0.9)
+    startup.look(Arms(2000, bad, 2000, 0), log_worse=99.0, cap=99.0)
+    assert startup.log_evidence < 0.0
 
 
 def test_what_is_going_on_now_fades() -> None:
