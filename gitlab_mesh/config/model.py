@@ -68,10 +68,6 @@ class SubsetsConfig:
 class WorkloadConfig:
     """What runs behind the route."""
 
-    kind: str = setting(
-        "deployment", choices=("deployment", "external"),
-        help="deployment: we deploy the canary; external: the project deploys both sides, we only move weights.",
-    )  # fmt: skip
     name: str | None = setting(None, unit="name", help="Name of the stable Deployment; default: the service's name.")
     canary: str | None = setting(None, unit="name", help="Name of the canary Deployment; default: <name>-canary.")
     container: str | None = setting(
@@ -142,6 +138,7 @@ class RolloutConfig:
         "rollback", choices=("rollback", "hold"), help="What to do when the deadline comes without a decision.",
         why="promotion without evidence is never an option",
     )  # fmt: skip
+    events: bool = setting(True, help="Write Kubernetes Events on the VirtualService, for kubectl describe.")
     on_newer: str = setting(
         "refuse", choices=("refuse", "wait", "supersede"),
         help="What a newer pipeline does while an older one's rollout is open: refuse (22), wait for it, or take it "
@@ -247,13 +244,6 @@ class ServiceConfig:
     route: RouteConfig = setting(RouteConfig(), help="The route to move.")
     host: str | None = setting(
         None, unit="text", help="Host of the Kubernetes Service in destinations; default: the service's name."
-    )
-    mode: str = setting(
-        "subset", choices=("subset", "service"),
-        help="subset: one Service, two subsets; service: a <service>-canary Service of its own.",
-    )  # fmt: skip
-    acknowledge_policies: bool = setting(
-        False, help="mode service: accept that policies selecting stable do not select the canary."
     )
     subsets: SubsetsConfig = setting(SubsetsConfig(), help="How the sides are told apart.")
     workload: WorkloadConfig = setting(WorkloadConfig(), help="What runs behind the route.")

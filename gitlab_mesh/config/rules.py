@@ -48,7 +48,7 @@ def _check_steps(service: ServiceConfig) -> Iterator[tuple[str, str]]:
 def _check_sides(service: ServiceConfig) -> Iterator[tuple[str, str]]:
     if service.subsets.stable == service.subsets.canary:
         yield "subsets.canary", f"is {service.subsets.canary} like subsets.stable; the sides need two subsets"
-    if service.workload.kind == "deployment" and service.stable_workload == service.canary_workload:
+    if service.stable_workload == service.canary_workload:
         yield "workload.canary", f"is {service.canary_workload} like the stable Deployment; it would be overwritten"
 
 

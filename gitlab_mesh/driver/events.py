@@ -24,7 +24,7 @@ class EventLog:
         self._ports = ports
         self._rollout = rollout
         self._number = 0
-        self._off = False
+        self._off = not ports.service.rollout.events
 
     def write(self, reason: str, note: str, *, warning: bool = False) -> None:
         """Write one Event on the service's VirtualService; never raises."""

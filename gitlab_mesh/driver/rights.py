@@ -48,7 +48,7 @@ def needed_rights(service: ServiceConfig) -> tuple[AccessRule, ...]:
 
 def optional_rights(service: ServiceConfig) -> tuple[AccessRule, ...]:
     """Rights without which a run only says less: Kubernetes Events on the VirtualService."""
-    return tuple(_rules(service.namespace, "", "events", ("create",)))
+    return tuple(_rules(service.namespace, "", "events", ("create",))) if service.rollout.events else ()
 
 
 def render_rules(rights: Iterable[AccessRule]) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ def test_show_as_json(path: Path) -> None:
     first, second = shop["rollout.steps"]["value"]
     assert first == {"weight": 1.0, "bake": None, "pause": False}
     assert (second["weight"], second["bake"]) == (5.0, 120.0)
-    assert shop["acknowledge_policies"] == {"value": False, "origin": "default"}
+    assert shop["rollout.events"] == {"value": True, "origin": "default"}
     assert shop["metrics.gateway"]["value"] is None
     assert "pa55word" not in json.dumps(document)
     assert set(document["services"]) == {"shop", "cart"}

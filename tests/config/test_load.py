@@ -129,15 +129,15 @@ def test_null_takes_back_what_a_lower_layer_says() -> None:
 
 
 def test_unset_false_zero_and_empty_are_four_things() -> None:
-    rest = "defaults: {acknowledge_policies: true, rollout: {reassert: 5}, subsets: {label: app}, host: h}\n"
+    rest = "defaults: {rollout: {events: true, reassert: 5}, subsets: {label: app}, host: h}\n"
     unset = load(shop("", rest))
-    assert (unset.acknowledge_policies, unset.rollout.reassert, unset.host) == (True, 5, "h")
-    said = load(shop('acknowledge_policies: false\nrollout: {reassert: 0}\nhost: ""', rest))
-    assert (said.acknowledge_policies, said.rollout.reassert, said.host) == (False, 0, "")
+    assert (unset.rollout.events, unset.rollout.reassert, unset.host) == (True, 5, "h")
+    said = load(shop('rollout: {events: false, reassert: 0}\nhost: ""', rest))
+    assert (said.rollout.events, said.rollout.reassert, said.host) == (False, 0, "")
     by_option = load(
-        shop("", rest), overrides={"acknowledge_policies": False, "rollout.reassert": 0, "host": "", "mode": None}
+        shop("", rest), overrides={"rollout.events": False, "rollout.reassert": 0, "host": "", "route.host": None}
     )
-    assert (by_option.acknowledge_policies, by_option.rollout.reassert, by_option.host) == (False, 0, "")
+    assert (by_option.rollout.events, by_option.rollout.reassert, by_option.host) == (False, 0, "")
 
 
 def test_an_empty_section_is_an_empty_section() -> None:
@@ -158,7 +158,7 @@ def test_an_empty_section_is_an_empty_section() -> None:
         ("ROLLOUT_STEPS", "[{weight: 5, bake: 1m}]", "rollout.steps", (StepConfig(5, 60.0),)),
         ("ROLLOUT_REASSERT", "0", "rollout.reassert", 0),
         ("WORKLOAD_PORT", "8080", "workload.port", 8080),
-        ("ACKNOWLEDGE_POLICIES", "TRUE", "acknowledge_policies", True),
+        ("ROLLOUT_EVENTS", "FALSE", "rollout.events", False),
         ("NAMESPACE", "shop-7", "namespace", "shop-7"),
         ("LINKS", "{Grafana: g}", "links", {"Grafana": "g"}),
         ("METRICS_GATEWAY_NAMESPACE", "edge", "metrics.gateway.namespace", "edge"),
@@ -219,7 +219,7 @@ def test_the_longest_pattern_wins_and_a_name_wins_over_patterns() -> None:
 
 def test_an_environment_may_complete_a_service_or_bring_one() -> None:
     text = (
-        "version: 1\nservices:\n  shop: {mode: subset}\n"
+        "version: 1\nservices:\n  shop: {judge: {mode: enforce}}\n"
         "environments:\n  production:\n    services: {shop: {namespace: shop}, extra: {namespace: x}}\n  staging:\n"
     )
     assert set(load_config(text, environment="production").config.services) == {"shop", "extra"}

@@ -24,12 +24,12 @@ def test_bad_file(bad: Bad) -> None:
 
 
 def test_all_mistakes_at_once_in_the_order_of_the_file() -> None:
-    text = service("mode: x\nrollout: {step_bake: y, steps: [5, 3], drain: 5h}\nsmoke: [{}]\nroute: {hosts: a}")
+    text = service("judge: {mode: x}\nrollout: {step_bake: y, steps: [5, 3], drain: 5h}\nsmoke: [{}]\nroute: {hosts: a}")
     with pytest.raises(ConfigError) as caught:
         load_config(text, env={"GITLAB_MESH_JUDGE_BAKES": "1s", "GITLAB_MESH_METRICS_MAX_AGE": "old"})
     places = [line.split(": ")[0] for line in caught.value.problems]
     assert places == [
-        "mesh.yaml:5:11",
+        "mesh.yaml:5:19",
         "mesh.yaml:6:26",
         "mesh.yaml:6:51",
         "mesh.yaml:7:12",
@@ -67,7 +67,7 @@ def test_very_many_mistakes_are_counted_not_all_shown() -> None:
 
 def test_a_long_value_is_not_quoted_whole() -> None:
     with pytest.raises(ConfigError) as caught:
-        load_config(service(f"mode: {'x' * 5000}"))
+        load_config(service(f"judge: {{mode: {'x' * 5000}}}"))
     assert len(str(caught.value)) < 500
 
 
@@ -93,7 +93,7 @@ _JSON = st.recursive(
 
 
 @given(
-    st.sampled_from(["route", "rollout", "metrics", "judge", "smoke", "links", "subsets", "workload", "mode"]), _JSON
+    st.sampled_from(["route", "rollout", "metrics", "judge", "smoke", "links", "subsets", "workload", "host"]), _JSON
 )
 def test_any_value_anywhere_ends_in_a_configuration_or_in_our_error(key: str, value: object) -> None:
     problems = problems_of(service(f"{key}: {json.dumps(value)}"))

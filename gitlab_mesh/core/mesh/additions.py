@@ -124,16 +124,13 @@ def _prepare_route(index: int, routes: Sequence[Json], pair: Pair, label: str) -
             why="no rollout of ours is recorded for it",
             hint="set its weight to 0, then run the job again",
         )
-    if pair.stable is not None and "subset" not in stable["destination"]:
+    if "subset" not in stable["destination"]:
         operations.append({"op": "add", "path": f"{base}/{stable_at}/destination/subset", "value": pair.stable})
     if "weight" not in stable:
         operations.append({"op": "add", "path": f"{base}/{stable_at}/weight", "value": weight_of(stable, routes)})
     if canary_at is None:
         destination = {key: value for key, value in stable["destination"].items() if key != "subset"}
-        if pair.canary_host is not None:
-            destination["host"] = pair.canary_host
-        else:
-            destination["subset"] = pair.canary
+        destination["subset"] = pair.canary
         # Per-destination header rules of stable hold for the canary too: users must not see a difference.
         added = {
             **{key: value for key, value in stable.items() if key == "headers"},
@@ -178,8 +175,6 @@ def _restore_annotations(virtual_service: Json, had_annotations: bool) -> list[O
 def _prepare_rule(
     rule: Json | None, virtual_service: Json, pair: Pair
 ) -> tuple[tuple[ObjectPatch, ...], tuple[Json, ...], dict[str, Any]]:
-    if pair.stable is None:
-        return (), (), {}
     wanted = [
         {"name": name, "labels": {pair.label: value}}
         for name, value in zip((pair.stable, pair.canary), pair.labels, strict=True)

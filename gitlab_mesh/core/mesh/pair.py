@@ -34,9 +34,8 @@ class Pair:
     Attributes:
         namespace: Of the VirtualService.
         host: Fully qualified host of the stable side.
-        stable: Stable's subset; None in mode ``service``.
-        canary: Canary's subset; None in mode ``service``.
-        canary_host: As written in destinations, in mode ``service``; else None (same host).
+        stable: Stable's subset.
+        canary: Canary's subset.
         routes: Names of the HTTP routes to move; empty: the only one.
         label: Pod label that tells the sides apart.
         labels: Label values (stable, canary).
@@ -44,9 +43,8 @@ class Pair:
 
     namespace: str
     host: str
-    stable: str | None = "stable"
-    canary: str | None = "canary"
-    canary_host: str | None = None
+    stable: str = "stable"
+    canary: str = "canary"
     routes: tuple[str, ...] = ()
     label: str = "version"
     labels: tuple[str, str] = ("stable", "canary")
@@ -60,8 +58,6 @@ class Pair:
     def is_canary(self, destination: Json) -> bool:
         """Whether this destination is the canary side."""
         host = resolve_host(str(destination.get("host", "")), self.namespace)
-        if self.canary_host is not None:
-            return host == resolve_host(self.canary_host, self.namespace)
         return host == self.host and destination.get("subset") == self.canary
 
 
