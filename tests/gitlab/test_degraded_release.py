@@ -17,7 +17,7 @@ from gitlab_mesh.sandbox.gitlab import Fault
 from gitlab_mesh.sandbox.shop import HOST
 from gitlab_mesh.sandbox.world import Sandbox
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(420)]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def release(sandbox: Sandbox, tmp_path: Path) -> Callable[..., subprocess.Comple
             del env["GITLAB_MESH_TOKEN"]
         command = [sys.executable, "-m", "gitlab_mesh", "job", "canary", "--service", "shop"]
         command += ["--environment", "production", "--image", f"registry.example/shop:{tag}"]
-        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200, check=False)
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
 
     return run
 
@@ -71,7 +71,7 @@ def test_the_job_token_alone_releases_and_says_in_one_line_what_is_missing(
 
 
 def test_with_a_project_token_the_merge_request_tells_it_all(
-    sandbox: Sandbox, release: Callable[..., subprocess.CompletedProcess[str]]
+    sandbox: Sandbox, release: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     merge_request = sandbox.gitlab.merge_request
     assert release("bad", token=True).returncode == 10
@@ -89,17 +89,17 @@ def test_with_a_project_token_the_merge_request_tells_it_all(
     assert note.body.startswith("### ✅ shop good was promoted")
     assert "Former attempts (1)" in note.body
     assert "❌ shop bad was rejected" in note.body
+    secrets = {sandbox.job_environment("mesh-canary")["GITLAB_MESH_TOKEN"], *sandbox.gitlab.server.state.tokens}
+    secrets |= {job.token for job in sandbox.gitlab.server.state.jobs.values()}
+    files = [path.read_text(encoding="utf-8") for path in (tmp_path / "mesh-out").rglob("*") if path.is_file()]
+    outputs = [done.stdout, done.stderr, *files, *(item.body for item in merge_request.notes)]
+    assert len(files) >= 6
+    assert not [secret for secret in secrets for text in outputs if secret in text]
 
 
+# Every call × every fault is a table in test_faults.py; here the two that cost most time, through a whole release.
 @pytest.mark.parametrize(
-    "fault",
-    [
-        Fault(500, times=-1),
-        Fault(times=-1, drop=True),
-        Fault(200, times=-1, body=b"<html>Sign in</html>"),
-        Fault(times=-1, delay_seconds=120),
-    ],
-    ids=["500", "reset", "login page", "silence"],
+    "fault", [Fault(times=-1, drop=True), Fault(times=-1, delay_seconds=120)], ids=["reset", "silence"]
 )
 def test_a_broken_gitlab_changes_neither_result_nor_time(
     sandbox: Sandbox, release: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, fault: Fault
