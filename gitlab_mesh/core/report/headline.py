@@ -80,6 +80,6 @@ def say_headline(outcome: Outcome, name: str, seconds: float, share: float) -> s
 def say_sentence(text: str) -> str:
     """Return text as a sentence: a capital where it begins with a plain word, a full stop at its end."""
     said = text.strip()
-    if re.match(r"[a-z]+(?:[\s:;,.]|$)", said):
+    if re.match(r"[a-z]+(?:[\s:;,]|\.?$|\.\s)", said):
         said = said[0].upper() + said[1:]
     return said if not said or said[-1] in ".!?…`" else f"{said}."
