@@ -81,6 +81,7 @@ class Record:
     Attributes:
         id: Of the rollout, unique.
         fence: Fencing number, raised by every takeover.
+        pipeline: Pipeline whose release this is; a job that only ends it becomes ``driver``, never this.
         phase: A word of ``core.rollout.Phase``.
         step: Index of the current step.
         weight: Canary's share (0–1) that is intended, written before the route is.
@@ -112,6 +113,7 @@ class Record:
     fence: int
     driver: Driver
     phase: str
+    pipeline: str = ""
     step: int = 0
     weight: float = 0.0
     steps: tuple[float, ...] = ()
@@ -144,6 +146,11 @@ class Record:
     def waits(self) -> bool:
         """True while it waits by plan for a person or a later job; nets leave it alone until ``pause_until``."""
         return not self.finished and self.phase in WAITING_PHASES
+
+    @property
+    def release_pipeline(self) -> str:
+        """Pipeline whose release this is: ``driver`` may by now be somebody who only ended it."""
+        return self.pipeline or self.driver.pipeline
 
     @property
     def finished(self) -> bool:

@@ -26,7 +26,10 @@ def analyze_schema(documents: Iterable[Document]) -> Iterator[Problem]:
     Values of a wrong type are then taken out of the object, so that rules may rely on types.
     """
     for document in documents:
-        yield from check_document(document)
+        try:
+            yield from check_document(document)
+        except Exception as error:  # one odd object must not hide the others
+            yield Problem(document, (), f"the schema check failed: {type(error).__name__}: {error}", code="GM0001")
 
 
 def analyze(

@@ -264,7 +264,8 @@ def _repeated(value: list[Any], unique: str) -> list[Fault]:
     faults = []
     for i, item in enumerate(value):
         word = tuple(item.get(key) for key in unique.split(",")) if unique and isinstance(item, dict) else item
-        if isinstance(word, (dict, list)) or (isinstance(word, tuple) and any(part.__class__ is dict for part in word)):
+        parts = word if isinstance(word, tuple) else (word,)
+        if any(isinstance(part, (dict, list)) for part in parts):
             continue
         if word in seen:
             shown = ", ".join(str(part) for part in word if part is not None) if isinstance(word, tuple) else word

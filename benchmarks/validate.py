@@ -1,0 +1,179 @@
+"""Speed of ``job validate`` beside ``istioctl analyze`` on the same generated mesh.
+
+``python benchmarks/validate.py [--istioctl PATH] [--pairs 5] [--services 1000]`` prints walls, their ratio, the
+growth to ten times the objects and the peak of memory; exit code 1 where a goal of the project is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+OBJECTS = """\
+apiVersion: v1
+kind: Service
+metadata:
+  name: svc-{i}
+  namespace: ns-{n}
+spec:
+  selector:
+    app: svc-{i}
+  ports:
+  - name: http
+    port: 80
+    targetPort: 8080
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: svc-{i}
+  namespace: ns-{n}
+spec:
+  replicas: 2
+  selector:
+    matchLabels:
+      app: svc-{i}
+  template:
+    metadata:
+      labels:
+        app: svc-{i}
+        version: v1
+        sidecar.istio.io/inject: "true"
+    spec:
+      containers:
+      - name: app
+        image: registry.example/svc-{i}:1.0
+        ports:
+        - containerPort: 8080
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: svc-{i}
+  namespace: ns-{n}
+spec:
+  hosts:
+  - svc-{i}
+  http:
+  - match:
+    - uri:
+        prefix: /api
+    route:
+    - destination:
+        host: svc-{i}
+        subset: v1
+      weight: 100
+    timeout: 5s
+  - route:
+    - destination:
+        host: svc-{i}
+        subset: v1
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata:
+  name: svc-{i}
+  namespace: ns-{n}
+spec:
+  host: svc-{i}
+  trafficPolicy:
+    connectionPool:
+      http:
+        http2MaxRequests: 100
+  subsets:
+  - name: v1
+    labels:
+      version: v1
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata:
+  name: svc-{i}
+  namespace: ns-{n}
+spec:
+  selector:
+    matchLabels:
+      app: svc-{i}
+  rules:
+  - from:
+    - source:
+        principals:
+        - cluster.local/ns/ns-{n}/sa/web
+    to:
+    - operation:
+        methods: [GET]
+        paths: [/api/*]
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata:
+  name: svc-{i}
+  namespace: ns-{n}
+spec:
+  selector:
+    matchLabels:
+      app: svc-{i}
+  mtls:
+    mode: STRICT
+---
+"""
+
+
+def generate(path: Path, services: int) -> None:
+    path.write_text("".join(OBJECTS.format(i=i, n=i % 50) for i in range(services)), encoding="utf-8")
+
+
+def wall(command: list[str]) -> float:
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, check=False)
+    took = time.perf_counter() - started
+    if done.returncode not in (0, 13, 79):
+        raise SystemExit(f"{command[0]} ended with {done.returncode}: {done.stderr.decode()[-500:]}")
+    return took
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--istioctl", default=shutil.which("istioctl") or "")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--services", type=int, default=1000)
+    arguments = parser.parse_args()
+    ours = [sys.executable, "-m", "gitlab_mesh", "job", "validate", "--fail-on", "never", "--format", "json"]
+    failed = False
+    with tempfile.TemporaryDirectory() as folder:
+        small, large = Path(folder) / "mesh.yaml", Path(folder) / "mesh10.yaml"
+        generate(small, arguments.services)
+        generate(large, arguments.services * 10)
+        pairs = []
+        for _ in range(arguments.pairs):
+            mine = wall([*ours, str(small)])
+            theirs = 0.0
+            if arguments.istioctl:
+                theirs = wall([arguments.istioctl, "analyze", "-A", "--use-kube=false", str(small)])
+            pairs.append((mine, theirs))
+        mine = statistics.median(pair[0] for pair in pairs)
+        print(f"gitlab-mesh job validate: {mine:.2f} s for {6 * arguments.services} objects (median of {len(pairs)})")
+        if arguments.istioctl:
+            theirs = statistics.median(pair[1] for pair in pairs)
+            ratio = statistics.median(pair[0] / pair[1] for pair in pairs)
+            print(f"istioctl analyze: {theirs:.2f} s; ratio {ratio:.2f} (goal: at most 1.0)")
+            failed |= ratio > 1.0
+        else:
+            print("istioctl: not found; name it with --istioctl")
+        tenfold = wall([*ours, str(large)])
+        print(f"ten times the objects: {tenfold:.2f} s, {tenfold / mine:.1f} × (goal: at most 11)")
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        print(f"largest process of all, that of the tenfold run included: {peak:.0f} MB")
+        failed |= tenfold / mine > 11
+    return int(failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
