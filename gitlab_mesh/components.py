@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,9 +53,10 @@ def render_components(jobs: Sequence[Job], version: str) -> dict[str, str]:
 def _render(jobs: Sequence[Job], version: str, summary: str, *, alone: bool) -> str:
     bodies = [render_source(job.package, "template.yml.j2", job=job, version=version) for job in jobs]
     switches = {_input(name): value for body in bodies for name, value in _SWITCH.findall(body)}
+    own = {_input(name) for job, body in zip(jobs, bodies, strict=True) for name in _own_switches(job, body)}
     # In the whole release, jobs that are switched on take their options from mesh.yaml: 30 inputs help nobody.
-    told = [(job, body) for job, body in zip(jobs, bodies, strict=True) if alone or not _is_switched(job, body)]
-    inputs = [*_common(version), *_options(told), *_switches(switches, on=alone)]
+    told = [(job, body) for job, body in zip(jobs, bodies, strict=True) if alone or not _own_switches(job, body)]
+    inputs = [*_common(version), *_options(told), *_switches(switches, own if alone else set())]
     variables = [(item.name, item.variable) for item in inputs if item.variable]
     base = render_source("gitlab_mesh", "component.yml.j2", version=version, variables=variables)
     head = [
@@ -88,11 +89,12 @@ def _localise_condition(found: re.Match[str]) -> str:
     return found[0] if text == found["text"] else f"{found['head']}'{text}'"
 
 
-def _is_switched(job: Job, body: str) -> bool:
-    """Whether the job itself, not one beside it, only runs where it is asked for."""
+def _own_switches(job: Job, body: str) -> set[str]:
+    """Return what switches the job itself on, not one beside it."""
     import yaml
 
-    return bool(_SWITCH.search(str(yaml.safe_load(body)[f"mesh-{job.name}"].get("rules", ""))))
+    rules = yaml.safe_load(body)[f"mesh-{job.name}"].get("rules", [])
+    return {found[1] for rule in rules for found in _SWITCH.finditer(str(rule.get("if", "")))}
 
 
 def _input(variable: str) -> str:
@@ -161,13 +163,18 @@ def _describe(option: JobOption) -> dict[str, Any]:
     return {**fields, "default": "" if default is None else str(default)}
 
 
-def _switches(switches: Mapping[str, str], *, on: bool) -> list[_Input]:
-    """What adds a job to the pipeline: a boolean, or the one word that its condition asks for."""
+def _switches(switches: Mapping[str, str], on: Set[str]) -> list[_Input]:
+    """What adds a job to the pipeline: a boolean, or the one word that its condition asks for.
+
+    Args:
+        switches: Name → the value that the condition asks for.
+        on: Those that are on by default: whoever includes the component of a job wants that job.
+    """
     about = "Adds a job to the pipeline; see the job's README."
     return [
-        _Input(name, {"description": about, "type": "boolean", "default": on})
+        _Input(name, {"description": about, "type": "boolean", "default": name in on})
         if value == "true"
-        else _Input(name, {"description": about, "default": value if on else "", "options": ["", value]})
+        else _Input(name, {"description": about, "default": value if name in on else "", "options": ["", value]})
         for name, value in switches.items()
     ]
 

@@ -8,17 +8,22 @@ from collections.abc import Sequence
 from gitlab_mesh.core.mesh.route import RouteState
 from gitlab_mesh.core.report.formatting import format_duration, format_percent
 from gitlab_mesh.core.report.model import Outcome, Report, Section, TableSection, TextSection
+from gitlab_mesh.core.report.renderers import render_change_counts
 from gitlab_mesh.core.workload import needed_replicas, plan_canary
 from gitlab_mesh.driver.release import Release
-from gitlab_mesh.job import ServicePorts
+from gitlab_mesh.job import JobResult, ServicePorts
 
 __all__ = ["rehearse"]
 
 
-def rehearse(ports: ServicePorts, release: Release, route: RouteState | None, warnings: Sequence[str]) -> Report:
-    """Say what a run would do; the API server checks every patch with its own dry run."""
+def rehearse(ports: ServicePorts, release: Release, route: RouteState | None, warnings: Sequence[str]) -> JobResult:
+    """Say what a run would do; the API server checks every patch with its own dry run.
+
+    The file ``changes.json`` holds the counts for the merge request's widget (``artifacts:reports:terraform``).
+    """
     service, plan = release.service, release.plan
     sections: list[Section] = [TextSection("Warning", text) for text in warnings]
+    creates, updates = 1, 0  # the one Deployment of a first release
     if route is not None and release.stable is not None:
         fence = f"{service.name}-dry-run/1"
         change = ports.router.plan_prepare(route, fence)
@@ -38,6 +43,7 @@ def rehearse(ports: ServicePorts, release: Release, route: RouteState | None, wa
         created = (*change.create, body)
         sections += [_json(f"create {item['kind']} {item['metadata']['name']}", item) for item in created]
         patches = change.patches
+        creates, updates = len(created), len({(item.kind, item.namespace, item.name) for item in patches})
         sections += [_json(f"patch {item.kind} {item.namespace}/{item.name}", item.operations) for item in patches]
     else:
         sections.append(TextSection("First release", "There is no stable yet: deploy, wait until ready, smoke checks."))
@@ -49,7 +55,7 @@ def rehearse(ports: ServicePorts, release: Release, route: RouteState | None, wa
             if section.preformatted:
                 for line in section.text.splitlines():
                     ports.console.line(line)
-    return Report(
+    report = Report(
         job="canary",
         service=service.name,
         namespace=service.namespace,
@@ -59,6 +65,8 @@ def rehearse(ports: ServicePorts, release: Release, route: RouteState | None, wa
         sections=tuple(sections),
         dotenv={"MESH_SERVICE": service.name, "MESH_OUTCOME": Outcome.PLANNED.value, "MESH_PHASE": "preflight"},
     )
+    counts = render_change_counts(create=creates, update=updates, delete=0)
+    return JobResult(report, files={"changes.json": counts})
 
 
 def _timetable(release: Release) -> TableSection:
