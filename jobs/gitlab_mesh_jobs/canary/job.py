@@ -49,7 +49,7 @@ def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
     )
     if options.get("dry_run"):
         route, warnings = preflight(ports, release)
-        return JobResult(rehearse(ports, release, route, warnings))
+        return rehearse(ports, release, route, warnings)
     result = _meet_open(ports, release, continues=bool(options.get("continue")))
     if result is not None:
         return result
