@@ -45,6 +45,7 @@ def build_request(ports: FilePorts, options: Mapping[str, Any], **more: Any) -> 
         level=Level(options.get("level") or "info"),
         known=_known(ports, options),
         today=ports.clock.now().date(),
+        base=ports.former(str(options["changed"])) if options.get("changed") else None,
         extra=ports.live() if options.get("live") else (),
         **more,
     )

@@ -140,6 +140,9 @@ class FilePorts(Protocol):
     def write_file(self, path: str, text: str) -> None:
         """Write a text file; UsageError if that fails."""
 
+    def former(self, reference: str) -> Mapping[str, bytes | None]:
+        """Read what the changed files were at the merge base with ``reference`` (None: they were not)."""
+
     def live(self) -> list[Document]:
         """Read the objects that rules are about from the cluster."""
 
@@ -168,6 +171,7 @@ FILE_OPTIONS = (
     JobOption("mesh-config", "File with Istio's MeshConfig."),
     JobOption("cluster-domain", "Domain of the cluster's services.", default="cluster.local"),
     JobOption("root-namespace", "Istio's root namespace.", default="istio-system"),
+    JobOption("changed", "Only findings that the changes since the merge base with this reference cause: origin/main."),
     JobOption("baseline", "File of known findings; only new ones count."),
     JobOption("write-baseline", "Write today's findings as the baseline into this file, and pass.", kind="flag"),
     JobOption("output", "Directory for reports (code quality, SAST, SARIF, JUnit, page)."),

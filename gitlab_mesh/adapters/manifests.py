@@ -89,14 +89,15 @@ class FileManifests:
         running = gc.isenabled()
         gc.disable()  # hundreds of thousands of containers live to the end: collecting them costs and frees nothing
         try:
-            for name in _files(paths):
+            for name, named in _files(paths):
                 files += 1
                 text, fault = self._text(name)
                 if fault:
                     problems.append(fault)
                     continue
+                foreign = not named and "apiVersion" not in text  # data that lies beside the manifests
                 for raw in read_documents(text):
-                    problems += _problems(name, raw)
+                    problems += [] if foreign else _problems(name, raw)
                     for document, known in _objects(name, raw):
                         objects += 1
                         if known:
@@ -109,6 +110,16 @@ class FileManifests:
             if running:
                 gc.enable()
         return ManifestSet(documents, problems, files, objects, skipped)
+
+    def parse(self, name: str, data: bytes) -> ManifestSet:
+        """Read content that is not the file's present one."""
+        other = FileManifests(data)
+        found = other.read(["-"])
+        for document in found.documents:
+            document.file = name
+        for problem in found.problems:
+            problem.document.file = name
+        return found
 
     def _text(self, name: str) -> tuple[str, Problem | None]:
         if name == "-":
@@ -159,14 +170,15 @@ class FileManifests:
         return self._lines(file)[max(first - 1, 0) : last]
 
 
-def _files(paths: Sequence[str]) -> Iterator[str]:
+def _files(paths: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """Yield each file and whether it was named, not found in a directory."""
     for path in paths:
         if path == "-":
-            yield path
+            yield path, True
         elif Path(path).is_dir():
-            yield from sorted(_walk(Path(path)))
+            yield from ((name, False) for name in sorted(_walk(Path(path))))
         elif Path(path).exists():
-            yield path
+            yield path, True
         else:
             matched = glob(path, recursive=True)  # noqa: PTH207 - a pattern may be absolute
             found = sorted(item for item in matched if Path(item).is_file())
@@ -174,7 +186,7 @@ def _files(paths: Sequence[str]) -> Iterator[str]:
                 raise UsageError(
                     f"{path} does not exist", hint="name files, directories, globs, or - for standard input"
                 )
-            yield from found
+            yield from ((name, True) for name in found)
 
 
 def _walk(directory: Path) -> Iterator[str]:

@@ -74,6 +74,12 @@ class FileWiring:
         except OSError as error:
             raise UsageError(f"{path} cannot be written", why=str(error.strerror)) from error
 
+    def former(self, reference: str) -> Mapping[str, bytes | None]:
+        """Read what the changed files were at the merge base."""
+        from gitlab_mesh.adapters.git_base import read_base
+
+        return read_base(reference)
+
     def live(self) -> list[Document]:
         """Read the objects that rules are about from the cluster."""
         from gitlab_mesh.adapters.inventory import read_live

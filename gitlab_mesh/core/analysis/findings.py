@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gitlab_mesh.core.analysis.model import Document, Finding, Level, Path, Problem
+from gitlab_mesh.core.analysis.model import Finding, Level, Path, Problem
 from gitlab_mesh.core.analysis.registry import Rule
 
-__all__ = ["Summary", "build_findings", "json_path", "summarize"]
+__all__ = ["Summary", "build_findings", "fingerprint", "json_path", "summarize"]
 
 
 def json_path(path: Path) -> str:
@@ -26,9 +26,11 @@ def json_path(path: Path) -> str:
     return "".join(parts)
 
 
-def _fingerprint(code: str, file: str, document: Document, path: str, message: str) -> str:
+def fingerprint(problem: Problem) -> str:
     """Hash of what stays when lines move; the file only where there is no named object."""
-    place = document.resource if document.name and document.kind else file
+    document = problem.document
+    path, code, message = json_path((*document.prefix, *problem.path)), problem.code, problem.message
+    place = document.resource if document.name and document.kind else document.file
     return hashlib.sha256("\0".join((code, place, path, message)).encode()).hexdigest()[:40]
 
 
@@ -47,9 +49,9 @@ def build_findings(
         rule, document = rules[problem.code], problem.document
         line, column = locate(problem)
         path = json_path((*document.prefix, *problem.path))
-        fingerprint = _fingerprint(rule.code, document.file, document, path, problem.message)
+        mark = fingerprint(problem)
         findings.setdefault(
-            (fingerprint, line, column, document.file),
+            (mark, line, column, document.file),
             Finding(
                 code=rule.code,
                 istio_code=rule.istio,
@@ -62,7 +64,7 @@ def build_findings(
                 message=problem.message,
                 why=rule.why,
                 hint=problem.hint or rule.mend,
-                fingerprint=fingerprint,
+                fingerprint=mark,
                 references=rule.references,
             ),
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
 from gitlab_mesh.core.analysis.engine import analyze
-from gitlab_mesh.core.analysis.findings import Summary, build_findings, json_path
+from gitlab_mesh.core.analysis.findings import Summary, build_findings, fingerprint, json_path
 from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Finding, Level, Options, Problem
 from gitlab_mesh.core.analysis.reading import Manifests, ManifestSet
@@ -30,6 +31,8 @@ class Request:
         level: Findings below it are left out.
         known: Fingerprints of the baseline.
         today: For suppressions that end.
+        base: Former content of the files that a merge request changes, by path (None: new): only findings that it
+            causes are kept. Empty mapping: it changes nothing; None: keep all.
         extra: Objects that come from elsewhere (a live cluster): read, never reported.
     """
 
@@ -42,6 +45,7 @@ class Request:
     known: frozenset[str] = frozenset()
     today: date = date.max
     extra: Sequence[Document] = ()
+    base: Mapping[str, bytes | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +70,32 @@ def inspect(manifests: Manifests, request: Request) -> Inspection:
     documents += request.extra
     found, mesh = analyze(documents, request.options, suites=request.suites, strict=request.strict)
     problems += found
+    if request.base is not None:
+        former = _former(manifests, documents, problems, request)
+        problems = [item for item in problems if fingerprint(item) not in former]
     problems = _only_level(problems, request.level)
     summary = _conclude(manifests, read, problems, request)
     return Inspection(summary, mesh)
+
+
+def _former(
+    manifests: Manifests, documents: Sequence[Document], problems: Sequence[Problem], request: Request
+) -> set[str]:
+    """Return the fingerprints of what was wrong before the merge request."""
+    changed = {posixpath.normpath(name): content for name, content in (request.base or {}).items()}
+    kept = [item for item in documents if posixpath.normpath(item.file) not in changed]
+    former: list[Problem] = []
+    for name, content in changed.items():
+        if content is not None:
+            read = manifests.parse(name, content)
+            kept += read.documents
+            former += read.problems
+    found, _ = analyze(kept, request.options, suites=request.suites, strict=request.strict)
+    # what is wrong with one object or its YAML alone stays so in files that were not touched
+    former += [
+        item for item in problems if posixpath.normpath(item.document.file) not in changed and item.code < "GM0100"
+    ]
+    return {fingerprint(item) for item in (*found, *former)}
 
 
 def _only_level(problems: list[Problem], level: Level) -> list[Problem]:

@@ -111,7 +111,8 @@ def test_other_encodings_are_a_finding() -> None:
 
 
 def test_lists_are_their_items() -> None:
-    text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata: {name: a}\n- kind: Odd\n  apiVersion: x/v1\n"
+    text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata: {name: a}\n"
+    text += "- kind: Odd\n  apiVersion: x/v1\n"
     found = read(text)
     assert [(item.name, item.prefix) for item in found.documents] == [("a", ("items", 0))]
     assert found.skipped == {"Odd": 1}

@@ -44,8 +44,7 @@ def test_mutated_documents(seed: int) -> None:
     chance = random.Random(seed)
     documents = []
     for _ in range(40):
-        for body in yaml.safe_load_all(chance.choice(EXAMPLES)):
-            documents.append(mutate(body, chance))
+        documents += [mutate(body, chance) for body in yaml.safe_load_all(chance.choice(EXAMPLES))]
     assert look(yaml.safe_dump_all(documents)) == []
 
 
@@ -55,7 +54,11 @@ def test_mutated_text(seed: int) -> None:
     text = "---\n".join(chance.sample(EXAMPLES, 8))
     for _ in range(30):
         i = chance.randrange(len(text))
-        text = text[:i] + chance.choice(["", ":", "{", "- ", "\t", "&a ", "*a", "'", "\n", "|", "%", "\x00"]) + text[i + chance.randrange(3) :]
+        text = (
+            text[:i]
+            + chance.choice(["", ":", "{", "- ", "\t", "&a ", "*a", "'", "\n", "|", "%", "\x00"])
+            + text[i + chance.randrange(3) :]
+        )
     assert look(text) == []
 
 

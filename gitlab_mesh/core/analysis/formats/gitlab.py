@@ -15,7 +15,7 @@ __all__ = ["render_code_quality", "render_sast"]
 
 _QUALITY = {Level.ERROR: "critical", Level.WARNING: "major", Level.INFO: "info"}
 _SEVERITY = {Level.ERROR: "High", Level.WARNING: "Medium", Level.INFO: "Low"}
-_SCHEMA = "15.2.1"
+_SCHEMA = "15.0.7"
 
 
 def _relative(file: str) -> str:

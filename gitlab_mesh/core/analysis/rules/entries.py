@@ -193,7 +193,7 @@ def check_rule_hosts(mesh: Mesh) -> Iterator[Problem]:
         if not isinstance(host, str) or "*" in host or mesh.knows_host(host, document.namespace):
             continue
         key = mesh.service_key(host, document.namespace)
-        surely = key is not None and key[0] in mesh.service_namespaces
+        surely = key is not None and key[0] in mesh.service_namespaces and key[0] != mesh.options.root_namespace
         yield missing(mesh, document, ("spec", "host"), f"host {host} does not exist", surely=surely)
 
 

@@ -130,14 +130,18 @@ def check_conflicts(mesh: Mesh) -> Iterator[Problem]:
             for h, host in texts(server.get("hosts")):
                 claims[number, server.get("bind", ""), host].append((document, ("spec", "servers", i, "hosts", h)))
     for (number, _, host), found in claims.items():
-        if len({id(item) for item, _ in found}) < 2:
+        if len({item.full_name for item, _ in found}) < 2:
             continue
         for document, path in found:
-            others = [item for item, _ in found if item is not document and _share_pods(mesh, document, item)]
+            own = document.full_name
+            others = [item for item, _ in found if item.full_name != own and _share_pods(mesh, document, item)]
             if others:
                 names = ", ".join(sorted({item.full_name for item in others}))
                 message = f"host {host} on port {number} is taken by {names} too, on the same pods"
-                yield Problem(document, path, message)
+                server = document.spec["servers"][path[2]]
+                plain = str(mapping(server.get("port")).get("protocol", "")).upper() in ("HTTP", "HTTP2", "GRPC")
+                # plain HTTP servers of one port are merged, so their routes still work
+                yield Problem(document, path, message, level=Level.WARNING if plain else None)
 
 
 def _share_pods(mesh: Mesh, one: Document, other: Document) -> bool:

@@ -118,8 +118,10 @@ def _no_host(
     hint = f"did you mean {near}?" if near else ""
     if others and not near:
         hint = f"{name} exists in namespace {others[0]}: write {name}.{others[0]}.svc.{mesh.options.cluster_domain}"
+    # the control plane is installed by other means than this repository
+    surely = space in mesh.service_namespaces and space != mesh.options.root_namespace
     message = f"{what} {host} ({name} in namespace {space or 'of the object'}) does not exist"
-    return missing(mesh, document, (*path, "host"), message, surely=space in mesh.service_namespaces, hint=hint)
+    return missing(mesh, document, (*path, "host"), message, surely=surely, hint=hint)
 
 
 @rule(

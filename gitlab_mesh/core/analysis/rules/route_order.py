@@ -48,7 +48,7 @@ def check_conflicting_hosts(mesh: Mesh) -> Iterator[Problem]:
             for other in (host, *patterns):
                 if other == host or covers(other, host):
                     group.update(wide.get(other, {}))
-        if len(group) < 2:
+        if len({item.full_name for item, _ in group.values()}) < 2:  # variants of one object in several files
             continue
         names = ", ".join(sorted(item.full_name for item, _ in group.values()))
         for document, i in group.values():

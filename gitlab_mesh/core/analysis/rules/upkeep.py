@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from gitlab_mesh.core.analysis.mesh import Mesh
-from gitlab_mesh.core.analysis.model import Level, Path, Problem, dicts, mapping
+from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping
 from gitlab_mesh.core.analysis.registry import rule
 
 __all__: list[str] = []
@@ -169,3 +169,32 @@ def check_networks(mesh: Mesh) -> Iterator[Problem]:
                 if registry and registry not in known:
                     path: Path = ("networks", name, "endpoints", i, "fromRegistry")
                     yield Problem(document, path, f"registry {registry} of network {name} is not known")
+
+
+@rule(
+    "GM0018",
+    "one object twice",
+    Level.WARNING,
+    reads=(),
+    why="whatever is applied last wins; which one that is depends on the order of files",
+    mend="keep one, or validate variants (overlays) one by one",
+    bad=_VS
+    + "  http: [{route: [{destination: {host: shop}}]}]\n---\n"
+    + _VS
+    + "  http: [{route: [{destination: {host: old}}]}]\n",
+    good=_VS + "  http: [{route: [{destination: {host: shop}}]}]\n",
+)
+def check_twice(mesh: Mesh) -> Iterator[Problem]:
+    """Objects of one kind, namespace and name; in several files they may be variants, so that is a remark."""
+    for kind in list(mesh.by_kind):
+        seen: dict[tuple[str, str, str], Document] = {}
+        for document in mesh.of(kind):
+            key = (document.cluster, document.namespace, document.name)
+            first = seen.setdefault(key, document)
+            if first is document or not document.name or document.cluster or first.assumed != document.assumed:
+                continue
+            if document.labels.get("topology.istio.io/cluster") != first.labels.get("topology.istio.io/cluster"):
+                continue
+            level = None if first.file == document.file else Level.INFO
+            where = "this file" if first.file == document.file else first.file
+            yield Problem(document, ("metadata", "name"), f"it is defined in {where} already", level=level)
