@@ -20,10 +20,10 @@ from gitlab_mesh.errors import ConflictError, GitlabMeshError
 from gitlab_mesh.job import ServicePorts
 from gitlab_mesh.ports import LeaseState
 
-__all__ = ["Case", "find_cases", "sweep"]
+__all__ = ["POLL_SECONDS", "Case", "find_cases", "sweep"]
 
 _SELECTOR = "app.kubernetes.io/managed-by=gitlab-mesh"
-_POLL_SECONDS = 2.0
+POLL_SECONDS = 2.0
 
 
 @dataclass
@@ -123,7 +123,7 @@ def sweep(ports: ServicePorts, cases: list[Case], *, expired: bool) -> None:
             _watch(case)
         if any(not case.word for case in waiting):
             ports.console.progress(f"watching {len(waiting)} leases whether they are renewed")
-            ports.clock.sleep(_POLL_SECONDS)
+            ports.clock.sleep(POLL_SECONDS)
     for case in cases:
         if not case.word:
             case.leave("a signal ended the watch")
