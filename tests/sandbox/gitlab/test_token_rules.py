@@ -48,6 +48,7 @@ JOB_TOKEN = [
     ("DELETE", f"{MR}/notes/1", None, 401),
     ("GET", f"{MR}/discussions", None, 401),
     ("POST", f"{MR}/discussions", {"body": "x"}, 401),
+    ("PUT", MR, {"add_labels": ["x"]}, 401),
     ("POST", "projects/{id}/uploads", None, 401),
     ("POST", "projects/{id}/statuses/{sha}", {"state": "success"}, 401),
     ("GET", "user", None, 401),
@@ -89,6 +90,11 @@ ROLES = [
     ("reporter", "POST", "projects/{id}/deployments", DEPLOYMENT, 403, {"message": "403 Forbidden"}),
     ("reporter", "POST", "projects/{id}/statuses/{sha}", {"state": "success"}, 403, None),
     ("developer", "POST", "projects/{id}/statuses/{sha}", {"state": "success"}, 201, None),
+    ("reporter", "POST", f"{MR}/discussions", {"body": "x"}, 201, None),
+    ("reporter", "PUT", MR, {"add_labels": ["x"]}, 403, {"message": "403 Forbidden"}),
+    ("developer", "PUT", MR, {"add_labels": ["x"]}, 200, None),
+    ("developer", "PUT", MR, {}, 400, None),
+    ("read_api", "PUT", MR, {"add_labels": ["x"]}, 403, None),
     ("read_api", "GET", f"{MR}/notes", None, 200, None),
     ("read_api", "POST", f"{MR}/notes", {"body": "x"}, 403, None),
     ("developer", "GET", "projects/acme%2Fmissing", None, 404, {"message": "404 Project Not Found"}),
@@ -120,6 +126,23 @@ def test_notes_of_others_are_for_their_author_and_maintainers(quiet_stage: Stage
     note = quiet_stage.server.comment(quiet_stage.merge_request, quiet_stage.dana, "mine")
     assert send(quiet_stage, who, "PUT", f"{MR}/notes/{note.id}", {"body": "yours"}).status == status
     assert note.body == ("yours" if status == 200 else "mine")
+
+
+@pytest.mark.parametrize(("who", "status"), [("job", 401), ("reporter", 403), ("developer", 200)])
+def test_threads_are_resolved_by_developers(quiet_stage: Stage, who: str, status: int) -> None:
+    note = quiet_stage.server.comment(quiet_stage.merge_request, quiet_stage.dana, "bad", thread=True)
+    path = f"{MR}/discussions/{note.discussion}"
+    assert send(quiet_stage, who, "PUT", path, {"resolved": True}).status == status
+    assert (note.resolved_by is not None) is (status == 200)
+
+
+def test_labels_are_added_taken_off_and_created(quiet_stage: Stage) -> None:
+    quiet_stage.merge_request.labels = ["bug", "mesh::promoted"]
+    change = {"add_labels": ["mesh::rejected"], "remove_labels": ["mesh::promoted", "not there"]}
+    answer = send(quiet_stage, "developer", "PUT", MR, change)
+    assert answer.json()["labels"] == quiet_stage.merge_request.labels == ["bug", "mesh::rejected"]
+    texts = {"add_labels": "a,b", "remove_labels": "bug"}
+    assert send(quiet_stage, "developer", "PUT", MR, texts).json()["labels"] == ["mesh::rejected", "a", "b"]
 
 
 def test_too_many_notes_a_minute(quiet_stage: Stage) -> None:
