@@ -31,7 +31,7 @@ from gitlab_mesh.core.report.renderers import (
     render_summary_table,
 )
 from gitlab_mesh.core.report.wording import OUTCOME_TONE
-from gitlab_mesh.errors import ConfigError, GitlabMeshError, PolicyRefusedError, UsageError
+from gitlab_mesh.errors import ConfigError, ConflictError, GitlabMeshError, PolicyRefusedError, UsageError
 from gitlab_mesh.job import NO_SERVICE, Job, JobResult
 from gitlab_mesh.ports import Console
 
@@ -135,7 +135,7 @@ def _run(job: Job, wiring: Wiring, options: Mapping[str, Any]) -> JobResult:
             facts={"image": str(options["image"])} if options.get("image") else {},
             dotenv={"MESH_SERVICE": service.name, "MESH_OUTCOME": "refused" if refused else "failed"},
         )
-        if job.note:
+        if job.note and not isinstance(error, ConflictError):  # the release that runs owns the note
             problem = wiring.notes.post(
                 service.name or job.name, lambda former: render_note(report, carry_history(former, report))
             )
@@ -169,7 +169,14 @@ def _write_artifacts(artifacts: DirectoryArtifacts, result: JobResult, console: 
 
 
 def _conclude(result: JobResult, console: Console, environ: Mapping[str, str]) -> None:
-    report = result.report
+    # An error that ended the job before it began is on the log already, in full.
+    if result.error is None or result.report.sections:
+        _say_result(result.report, console)
+    if result.exit_code in _NOTIFIED:
+        _notify(result.report, console, environ)
+
+
+def _say_result(report: Report, console: Console) -> None:
     if report.outcome not in _SILENT:
         table = render_summary_table(report)
         if table.rows:
@@ -179,8 +186,6 @@ def _conclude(result: JobResult, console: Console, environ: Mapping[str, str]) -
         console.line(report.reason)
     if report.next_step:
         console.line(f"next: {report.next_step}")
-    if result.exit_code in _NOTIFIED:
-        _notify(report, console, environ)
 
 
 def _notify(report: Report, console: Console, environ: Mapping[str, str]) -> None:

@@ -69,6 +69,8 @@ class Executor:
         evidence = Evidence()
         while True:
             lost = evidence.lost_lock or ledger.heartbeat()
+            if lost and self.error is None:
+                lost = self._lost_to() or lost  # the record says best who it was
             evidence = replace(evidence, signal=self.signal(), lost_lock=lost)
             if lost and self.error is None:
                 self.error = ConflictError(lost, hint="another driver owns the rollout now; we write nothing more")

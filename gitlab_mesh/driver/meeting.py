@@ -47,10 +47,10 @@ def meet(record: Record, driver: Driver, *, release: str, on_newer: str, continu
         ConflictError: Policy says to refuse.
     """
     who = f"pipeline {record.driver.pipeline or '–'}, job {record.driver.job or '–'} {record.driver.url}".rstrip()
-    same_pipeline = bool(driver.pipeline) and record.driver.pipeline == driver.pipeline
-    if is_newer(record.driver.pipeline, driver.pipeline):
+    same_pipeline = bool(driver.pipeline) and record.release_pipeline == driver.pipeline
+    if is_newer(record.release_pipeline, driver.pipeline):
         raise PolicyRefusedError(
-            f"rollout {record.id} belongs to pipeline {record.driver.pipeline}; this one is older ({driver.pipeline})",
+            f"rollout {record.id} belongs to pipeline {record.release_pipeline}; this one is older ({driver.pipeline})",
             hint="run the newest pipeline; to take traffic back use gitlab-mesh job rollback",
         )
     if continues and record.phase in ("paused", "held") and record.release == release:

@@ -99,6 +99,8 @@ class Narrator:
                 console.progress(self._progress(state, action, evidence))
             case Verb.END if action.end is not None:
                 console.line(f"{action.end.outcome}: {action.end.reason}", tone=_TONES.get(action.end.outcome, "warn"))
+            case Verb.SMOKE if not self.ports.service.smoke:
+                console.line("no smoke checks are configured (mesh.yaml: smoke)", tone="warn")
             case Verb.PREFLIGHT | Verb.LOCK | Verb.SMOKE | Verb.PREPARE | Verb.DEPLOY | Verb.CONFIRM:
                 console.line(f"{action.verb}: done" + (f" ({action.why})" if action.why else ""), tone="good")
             case Verb.SET_WEIGHT | Verb.REASSERT:

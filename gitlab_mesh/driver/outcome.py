@@ -52,7 +52,7 @@ def deployment_status(outcome: Outcome) -> str:
     return "running" if outcome in (Outcome.RUNNING, Outcome.PAUSED) else "failed"
 
 
-def next_step_for(end: End, service: str, what: str) -> str:
+def next_step_for(end: End, service: str, what: str, *, lost: bool = False) -> str:
     """Say what the reader can do next, with one command where there is one."""
     status = f"`gitlab-mesh job status --service {service}`"
     match end.outcome:
@@ -61,11 +61,13 @@ def next_step_for(end: End, service: str, what: str) -> str:
         case Outcome.REJECTED:
             return "Fix the release and push it under a new tag; the same image is refused now (or say `--again`)."
         case Outcome.INCONCLUSIVE:
-            return "Give it more time (`rollout.deadline`) or more traffic. How much it needs: `gitlab-mesh judge plan --help`"
+            return "Give it more time (`rollout.deadline`) or more traffic; how much: `gitlab-mesh judge plan --help`"
         case Outcome.NO_DATA:
             return "See whether the service gets traffic and the metric source sees it, then retry the job."
         case Outcome.INTERRUPTED:
             return "Retry the job; it starts again from the first step."
+        case Outcome.FAILED if lost:
+            return f"Somebody else owns the route now: {status}"
         case Outcome.FAILED:
             return f"See {status}, then retry the job."
         case Outcome.PROMOTED:

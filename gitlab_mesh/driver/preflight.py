@@ -124,12 +124,12 @@ def check_record(record: Record | None, lease: LeaseState | None, release: Relea
             why=f"driven by {driver}" + (f"; the lease is held by {holder}" if holder else "; nobody holds its lease"),
             hint=f"wait for it, or end it: gitlab-mesh job rollback --service {record.service}",
         )
-    if is_newer(record.driver.pipeline, pipeline):
+    if is_newer(record.release_pipeline, pipeline):
         raise PolicyRefusedError(
-            f"pipeline {record.driver.pipeline} released {name} already; this one is older ({pipeline})",
+            f"pipeline {record.release_pipeline} released {name} already; this one is older ({pipeline})",
             hint="run the newest pipeline; to go back use gitlab-mesh job rollback",
         )
-    rejected = record.outcome == "rejected" and record.canary is not None and record.canary.image == release.image
+    rejected = record.outcome == "rejected" and record.image == release.image
     if rejected and not release.again:
         raise PolicyRefusedError(
             f"{release.image} was rejected before: {record.reason}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,9 @@ from gitlab_mesh.core.metrics.counts import Side, SideTarget
 from gitlab_mesh.core.rollout import Plan, Step
 from gitlab_mesh.core.workload import SideState, release_template, template_hash
 from gitlab_mesh.errors import UsageError
+
+_IMAGE = re.compile(r"[A-Za-z0-9][\w.-]*(:\d+)?(/[\w.-]+)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?")
+"""Reference of an image as Kubernetes takes it (distribution/reference grammar, without its rarer forms)."""
 
 __all__ = ["Release", "plan_release", "targets_of"]
 
@@ -71,8 +75,17 @@ def plan_release(
     if (image is None) == (manifest is None):
         raise UsageError("give either --image or --manifest", why="one of them says what is released")
     name = f"{service.namespace}/{service.stable_workload}"
+    if image is not None and not _IMAGE.fullmatch(image):
+        raise UsageError(f"--image {image!r} is no image reference", hint="for example registry.example/shop:1.5.0")
     if manifest is not None and manifest.get("kind") != "Deployment":
         raise UsageError("--manifest must hold one Deployment", why=f"it holds {manifest.get('kind') or 'no kind'}")
+    named = (manifest or {}).get("metadata", {}).get("name", service.stable_workload)
+    if named != service.stable_workload:
+        raise UsageError(
+            f"--manifest holds Deployment {named}, the service's is {service.stable_workload}",
+            why="a promotion would give one Deployment the template of another",
+            hint="set workload: {name: …} in mesh.yaml, or give the right file",
+        )
     if stable is None:
         if manifest is None:
             raise UsageError(

@@ -159,3 +159,11 @@ def test_a_record_of_a_newer_version_is_named_and_others_are_still_ended() -> No
 def test_it_says_what_it_needs_to_know() -> None:
     with pytest.raises(UsageError, match="recover what"):
         RECOVER.run(guard(ShopModel()), {})
+
+
+def test_a_sweeper_of_a_newer_pipeline_does_not_bar_the_developers_retry() -> None:
+    model = ShopModel()
+    killed(model)
+    sweeper = ModelPorts(model, service(), driver=Driver("3000", "30000"))
+    assert RECOVER.run(sweeper, {"expired": True}).exit_code == 0
+    assert release(ModelPorts(model, service()), "1.5.0").exit_code == 0

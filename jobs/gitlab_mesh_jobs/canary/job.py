@@ -25,7 +25,7 @@ from gitlab_mesh.driver.snapshot import take_snapshot
 from gitlab_mesh.driver.timeline import Timeline
 from gitlab_mesh.driver.watch import Watch
 from gitlab_mesh.driver.workloads import read_workload
-from gitlab_mesh.errors import UsageError
+from gitlab_mesh.errors import ConflictError, GitlabMeshError, UsageError
 from gitlab_mesh.job import Job, JobOption, JobResult, ServicePorts
 
 __all__ = ["JOB"]
@@ -111,6 +111,7 @@ def _new_record(ports: ServicePorts, release: Release, before: Record | None, ro
         fence=before.fence if before else 0,
         driver=ports.driver,
         phase="lock",
+        pipeline=ports.driver.pipeline,
         steps=tuple(step.share for step in release.plan.steps),
         image=release.image,
         release=release.hash,
@@ -127,16 +128,28 @@ def _new_record(ports: ServicePorts, release: Release, before: Record | None, ro
 def _conclude(ports: ServicePorts, narrator: Narrator, executor: Executor, state: RolloutState, end: End) -> JobResult:
     if executor.error is not None and end.outcome is Outcome.FAILED:
         end = replace(end, reason=executor.error.what)
+    state = _as_it_is(ports, state)
     error = error_for(end, executor.error, service=ports.service.name)
     report: Report = narrator.report(
         state,
         end,
         exit_code=error.exit_code if error else 0,
-        next_step=next_step_for(end, ports.service.name, narrator.what),
+        next_step=next_step_for(end, ports.service.name, narrator.what, lost=isinstance(error, ConflictError)),
     )
     narrator.conclude(report)
     samples = "".join(executor.actions.watch.samples)
     return JobResult(report, error, files={"samples.jsonl": samples} if samples else {})
+
+
+def _as_it_is(ports: ServicePorts, state: RolloutState) -> RolloutState:
+    """Say the weight that is in the route now: who took over may have changed what we wrote last."""
+    if not state.written:
+        return state
+    try:
+        route = ports.router.read()
+    except GitlabMeshError:
+        return state
+    return state.with_(written=route.share or 0.0)
 
 
 JOB = Job(

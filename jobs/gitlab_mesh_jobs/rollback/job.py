@@ -11,8 +11,10 @@ from typing import Any
 
 from gitlab_mesh.core.report.model import Outcome, Report
 from gitlab_mesh.core.rollout import End
+from gitlab_mesh.driver.meeting import await_end
 from gitlab_mesh.driver.recovery import Found, find_rollout, free_lock, roll_back
 from gitlab_mesh.driver.returning import to_previous
+from gitlab_mesh.errors import ConflictError
 from gitlab_mesh.job import Job, JobOption, JobResult, ServicePorts
 
 __all__ = ["JOB"]
@@ -36,12 +38,21 @@ def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
         )
     if options.get("if_unfinished") and found.record.waits:
         return _nothing(ports, f"rollout {found.record.id} is {found.record.phase} by plan: {found.record.reason}")
+    if options.get("if_unfinished") and found.record.driver.holder != ports.driver.holder:
+        # Another job of the pipeline: it may be alive. Its lease tells, by standing still or not.
+        try:
+            still = await_end(ports, found.record, seconds=2 * ports.service.rollout.lease)
+        except ConflictError as error:
+            return _nothing(ports, f"{error.what}; its job renews its lease")
+        if still is None:
+            return _nothing(ports, f"rollout {found.record.id} ended by itself meanwhile")
+        found = still
     return roll_back(ports, found, _reason(ports, found, options))
 
 
 def _same_pipeline(found: Found, ports: ServicePorts) -> bool:
-    theirs, ours = found.record.driver, ports.driver
-    return theirs.pipeline == ours.pipeline if ours.pipeline else theirs.holder == ours.holder
+    record, ours = found.record, ports.driver
+    return record.release_pipeline == ours.pipeline if ours.pipeline else record.driver.holder == ours.holder
 
 
 def _reason(ports: ServicePorts, found: Found, options: Mapping[str, Any]) -> End:
