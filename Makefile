@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check lint types layers format tools templates coverage clean help
+.PHONY: demo test check lint types layers format tools templates faults mutants kills mutation bench coverage clean help
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -48,8 +48,27 @@ format: $(VENV)/.dev  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-templates: $(VENV)/.dev  ## Write the generated files anew
+templates: $(VENV)/.dev  ## Write the generated files anew: templates, components, schema, reference
 	$(BIN)/gitlab-mesh template render
+	$(BIN)/gitlab-mesh config schema > gitlab_mesh/config/mesh.schema.json.new
+	mv gitlab_mesh/config/mesh.schema.json.new gitlab_mesh/config/mesh.schema.json
+	$(BIN)/gitlab-mesh config reference --update docs/mesh-yaml.md
+
+faults: $(VENV)/.dev  ## Play 10,000 rollouts with faults at every boundary (about 10 min)
+	$(BIN)/python benchmarks/faults.py --schedules 10000 --seed $${SEED:-1}
+
+mutants: $(VENV)/.dev  ## Show that the simulation finds deliberate defects, all of them (long)
+	$(BIN)/python benchmarks/mutants.py
+
+kills: $(VENV)/.dev  ## Kill real processes at every boundary, and two drivers racing (long)
+	$(BIN)/python benchmarks/kills.py
+
+mutation: $(VENV)/.dev  ## Mutation testing of the judge's arithmetic (long)
+	$(BIN)/python benchmarks/mutation.py
+
+bench: $(VENV)/.dev  ## Start-up and sandbox figures beside their goals
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/sandbox.py
 
 coverage: $(VENV)/.dev  ## Run the tests with coverage
 	$(BIN)/coverage erase
