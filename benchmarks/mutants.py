@@ -64,14 +64,17 @@ def main() -> int:
     chosen = [number for number, mutant in enumerate(MUTANTS) if options.only in mutant.name]
     with multiprocessing.get_context("fork").Pool(options.processes) as pool:
         jobs = [pool.apply_async(hunt, (number, options.schedules, options.seed)) for number in chosen]
-        results = [job.get() for job in jobs]
+        results = []
+        for job in jobs:
+            results.append(result := job.get())
+            if not options.json:
+                after = f"after {result['found_after']}" if result["found_after"] else "NOT FOUND"
+                breaks = "/".join(result["breaks"])
+                print(f"{after:>12}  {breaks:6}  {result['mutant']}: {result['violation'][:110]}", flush=True)
     missed = [result for result in results if result["found_after"] is None]
     if options.json:
         print(json.dumps(results, indent=1))
         return 1 if missed else 0
-    for result in results:
-        after = f"after {result['found_after']}" if result["found_after"] else "NOT FOUND"
-        print(f"{after:>12}  {'/'.join(result['breaks']):6}  {result['mutant']}: {result['violation'][:110]}")
     print(f"{len(results) - len(missed)} of {len(results)} defects found within {options.schedules} schedules each")
     return 1 if missed else 0
 

@@ -240,11 +240,12 @@ class Arena:
         kill = Kill(number, stop=True)
         trigger = _Trigger(kill)
         self.sandbox.cluster.server.fault = trigger
-        trigger.process = first = self.release(pipeline="500", job="5000")
+        pipeline = 500 + 2 * self.releases  # newer than all before, or it is refused
+        trigger.process = first = self.release(pipeline=str(pipeline), job=f"{pipeline}0")
         while not trigger.struck.wait(0.1) and first.poll() is None:
             pass
         self.sandbox.cluster.server.fault = None
-        rolled_back = self.finish(self.start("rollback", pipeline="501", job="5010"))
+        rolled_back = self.finish(self.start("rollback", pipeline=str(pipeline + 1), job=f"{pipeline}1"))
         woken = self._written_by_the_woken(first, trigger)
         second = self.finish(self.start("rollback"))
         findings = [*woken, *self.findings(before, rolled_back, second)]
