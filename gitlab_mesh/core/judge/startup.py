@@ -61,8 +61,9 @@ class Startup:
         return over or self._bad > _ALLOWANCE * self._settings.bad_request_budget
 
     def finish(self, start: float, *, suspicious: bool) -> None:
-        """End it."""
+        """End it; evidence that did not suffice is thrown away (always fair), or it would block promotion for ever."""
         self.running = False
+        self.log_evidence = min(self.log_evidence, 0.0)
         if suspicious:
             self.hasty_until = start + _HASTE_GUARDS * self._settings.guard_seconds
 

@@ -304,6 +304,8 @@ def test_an_outage_needs_both_excuses_refuted() -> None:
     assert startup.log_evidence == 0.0
     startup.look(Arms(1, 1, 50, 0), log_worse=7.0, cap=99.0)
     assert startup.log_evidence == 7.0
+    startup.finish(30.0, suspicious=True)
+    assert startup.log_evidence == 0.0
 
 
 @pytest.mark.parametrize("tolerated", [0.01, 0.6, 0.95])
