@@ -32,7 +32,7 @@ def drive(answer: Answer, **plan: object) -> tuple[LoadResult, int]:
             try:
                 while await reader.readuntil(b"\r\n\r\n"):
                     await answer(next(numbers), writer)
-            except (asyncio.IncompleteReadError, ConnectionError):
+            except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
                 pass
             finally:
                 writer.transport.abort()
