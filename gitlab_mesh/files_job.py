@@ -41,6 +41,7 @@ def build_request(ports: FilePorts, options: Mapping[str, Any], **more: Any) -> 
             root_namespace=str(options.get("root_namespace") or "istio-system"),
             complete=bool(options.get("complete")),
             assume_hosts=assume,
+            today=ports.clock.now().strftime("%Y%m%d%H%M%S"),
         ),
         level=Level(options.get("level") or "info"),
         known=_known(ports, options),

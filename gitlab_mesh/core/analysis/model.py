@@ -178,6 +178,7 @@ class Options:
         complete: The files and the inventory together are everything there is, so what is missing is missing.
         assume_hosts: Hosts that exist although no file says so (``*.example.com`` covers what ends so).
         assume_namespaces: Namespaces that exist although no file says so.
+        today: ``YYYYMMDDhhmmss``, UTC, for certificates; empty: their time is not looked at.
     """
 
     cluster_domain: str = "cluster.local"
@@ -186,3 +187,4 @@ class Options:
     complete: bool = False
     assume_hosts: tuple[str, ...] = ()
     assume_namespaces: tuple[str, ...] = ()
+    today: str = ""

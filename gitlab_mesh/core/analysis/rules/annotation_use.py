@@ -143,7 +143,6 @@ def check_deprecated(mesh: Mesh) -> Iterator[Problem]:
     reads=_KINDS,
     why="alpha features change without notice",
     mend="use it knowingly",
-    suite="alpha",
     bad=_POD % "sidecar.istio.io/proxyCPU: 100m",
     good=_POD % "proxy.istio.io/config: '{}'",
 )

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from gitlab_mesh.core.analysis.certificates import certificate_fault
 from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
 from gitlab_mesh.core.analysis.registry import rule
@@ -124,6 +125,7 @@ def check_ports(mesh: Mesh) -> Iterator[Problem]:
 def check_conflicts(mesh: Mesh) -> Iterator[Problem]:
     """The same pods, port, bind and host in two Gateways."""
     claims: dict[tuple[Any, ...], list[tuple[Document, Path]]] = defaultdict(list)
+    clashes: dict[tuple[Any, ...], tuple[Document, Path, Any, list[str], set[str]]] = {}
     for document in mesh.of("Gateway"):
         for i, server in dicts(document.spec.get("servers")):
             number = mapping(server.get("port")).get("number")
@@ -134,14 +136,19 @@ def check_conflicts(mesh: Mesh) -> Iterator[Problem]:
             continue
         for document, path in found:
             own = document.full_name
-            others = [item for item, _ in found if item.full_name != own and _share_pods(mesh, document, item)]
+            others = {
+                item.full_name for item, _ in found if item.full_name != own and _share_pods(mesh, document, item)
+            }
             if others:
-                names = ", ".join(sorted({item.full_name for item in others}))
-                message = f"host {host} on port {number} is taken by {names} too, on the same pods"
-                server = document.spec["servers"][path[2]]
-                plain = str(mapping(server.get("port")).get("protocol", "")).upper() in ("HTTP", "HTTP2", "GRPC")
-                # plain HTTP servers of one port are merged, so their routes still work
-                yield Problem(document, path, message, level=Level.WARNING if plain else None)
+                entry = clashes.setdefault((id(document), path[:3]), (document, path, number, [], set()))
+                entry[3].append(host)
+                entry[4].update(others)
+    for document, path, number, hosts, names in clashes.values():
+        server = document.spec["servers"][path[2]]
+        plain = str(mapping(server.get("port")).get("protocol", "")).upper() in ("HTTP", "HTTP2", "GRPC")
+        message = f"{', '.join(hosts)} on port {number} is taken by {', '.join(sorted(names))} too, on the same pods"
+        # plain HTTP servers of one port are merged, so their routes still work
+        yield Problem(document, path, message, level=Level.WARNING if plain else None)
 
 
 def _share_pods(mesh: Mesh, one: Document, other: Document) -> bool:
@@ -241,9 +248,7 @@ def _credentials(mesh: Mesh) -> Iterator[tuple[Document, Path, str, str]]:
     bad=_GATEWAY
     + _POD
     + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: shop-tls, namespace: edge}\ndata: {tls.crt: aGVsbG8=, tls.key: aGVsbG8=}\n",
-    good=_GATEWAY + _POD + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: shop-tls, namespace: edge}\n"
-    "data: {tls.crt: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1BPT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=, "
-    "tls.key: LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1BPT0KLS0tLS1FTkQgUFJJVkFURSBLRVktLS0tLQo=}\n",
+    good=_GATEWAY + _POD + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: shop-tls, namespace: edge}\n",
 )
 def check_certificate_content(mesh: Mesh) -> Iterator[Problem]:
     """Certificate and key in the Secret."""
@@ -251,36 +256,39 @@ def check_certificate_content(mesh: Mesh) -> Iterator[Problem]:
     for document, path, name, namespace in _credentials(mesh):
         secret = secrets.get((namespace, name))
         if secret is not None:
-            problem = _certificate_problem(secret)
+            problem = _certificate_problem(secret, mesh.options.today)
             if problem:
                 yield Problem(document, path, f"Secret {namespace}/{name} {problem}")
 
 
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s+([A-Za-z0-9+/=\s]+?)-----END \1-----")
+_CERTIFICATE, _KEY = ("tls.crt", "cert"), ("tls.key", "key")
 
 
-def _certificate_problem(secret: Document) -> str:
+def _certificate_problem(secret: Document, today: str) -> str:
+    """Say why a Secret is no certificate that can be served; a Secret without content is left alone."""
     data, plain = mapping(secret.body.get("data")), mapping(secret.body.get("stringData"))
     if not data and not plain:
         return ""  # repositories rarely hold the content
-    for names, word in ((("tls.crt", "cert"), "CERTIFICATE"), (("tls.key", "key"), "PRIVATE KEY")):
-        content = b""
-        for key in names:
-            if isinstance(plain.get(key), str):
-                content = plain[key].encode()
-            elif isinstance(data.get(key), str):
-                try:
-                    content = base64.b64decode(data[key], validate=True)
-                except (binascii.Error, ValueError):
-                    return f"has a {key} that is no base64"
-        if not content:
+    blocks: list[bytes] = []
+    for names, word in ((_CERTIFICATE, "CERTIFICATE"), (_KEY, "PRIVATE KEY")):
+        name = next((item for item in names if data.get(item) or plain.get(item)), "")
+        if not name:
             return f"has no {names[0]}"
-        found = _PEM.search(content)
-        if not found or not found[1].decode().endswith(word):
-            return f"has a {names[0]} that is no PEM {word.lower()}"
-        if word == "CERTIFICATE":
-            try:
-                base64.b64decode(re.sub(rb"\s", b"", found[2]), validate=True)
-            except (binascii.Error, ValueError):
-                return f"has a {names[0]} that cannot be decoded"
-    return ""
+        content = plain[name].encode() if isinstance(plain.get(name), str) else _decode(data.get(name))
+        found = _PEM.search(content or b"")
+        block = _decode(re.sub(rb"\s", b"", found[2]).decode()) if found else None
+        if not found or not found[1].decode().endswith(word) or block is None:
+            return f"has a {name} that is no PEM {word.lower()}"
+        blocks.append(block)
+    try:
+        return certificate_fault(blocks[0], blocks[1], today)
+    except (IndexError, ValueError):
+        return "has a certificate that cannot be decoded"
+
+
+def _decode(text: Any) -> bytes | None:
+    try:
+        return base64.b64decode(text, validate=True) if isinstance(text, str) else None
+    except (binascii.Error, ValueError):
+        return None

@@ -400,6 +400,10 @@ def check_user(mesh: Mesh) -> Iterator[Problem]:
 )
 def check_external(mesh: Mesh) -> Iterator[Problem]:
     """ClientConfig of Istio's webhooks: an address that can be used."""
+    for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"):
+        for document in mesh.of(kind):
+            if document.name.startswith(("istio-", "istiod-")) and not dicts(document.body.get("webhooks")):
+                yield Problem(document, ("metadata", "name"), "it defines no webhook")
     for document, path, config, host in _clients(mesh):
         url = config.get("url")
         if url is None and not config.get("service"):

@@ -35,6 +35,7 @@ _POD = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: shop, namespace: shop, 
 def check_namespaces(mesh: Mesh) -> Iterator[Problem]:
     """Namespaces and notNamespaces of sources."""
     known = [*mesh.namespaces, *mesh.options.assume_namespaces]
+    several = len(mesh.namespaces) > 1  # whoever writes down the namespaces writes down most of them
     for document in mesh.of("AuthorizationPolicy"):
         for r, item in dicts(document.spec.get("rules")):
             for f, part in dicts(item.get("from")):
@@ -43,7 +44,7 @@ def check_namespaces(mesh: Mesh) -> Iterator[Problem]:
                         if any(fnmatchcase(space, name) for space in known):
                             continue
                         path: Path = ("spec", "rules", r, "from", f, "source", key, n)
-                        yield missing(mesh, document, path, f"namespace {name} does not exist", surely=False)
+                        yield missing(mesh, document, path, f"namespace {name} does not exist", surely=several)
 
 
 @rule(
@@ -52,7 +53,6 @@ def check_namespaces(mesh: Mesh) -> Iterator[Problem]:
     Level.WARNING,
     istio="IST0127",
     reads=("AuthorizationPolicy", "Pod", "Deployment", "Namespace"),
-    also=(NOT_READ,),
     why="it protects nothing",
     mend="correct the selector or the namespace; pods outside of the mesh are not protected",
     bad=_POLICY + "  selector: {matchLabels: {app: shpo}}\n" + _NAMESPACE + _POD,
@@ -77,7 +77,8 @@ def check_workloads(mesh: Mesh) -> Iterator[Problem]:
         reason = "they are outside of the mesh" if pods else "there is none"
         surely = bool(pods) or bool(mesh.workloads_by_namespace.get(document.namespace))
         path: Path = ("spec", "selector") if selector else ("spec",)
-        yield missing(mesh, document, path, f"no pod of {where} with labels {shown}: {reason}", surely=surely)
+        level = None if surely or mesh.options.complete else Level.INFO
+        yield Problem(document, path, f"no pod of {where} with labels {shown}: {reason}", level=level)
 
 
 def _governed(mesh: Mesh, workload: Workload) -> bool:

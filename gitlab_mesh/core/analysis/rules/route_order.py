@@ -156,7 +156,7 @@ def _ineffective(document: Document, key: str, routes: list[tuple[int, dict[str,
                 )
                 text = uri.get("prefix") or uri.get("exact")
                 if isinstance(text, str):
-                    earlier = next((n for p, r, n, _ in prefixes if r == rest and text.startswith(p)), None)
+                    earlier = next((n for p, r, n, _ in prefixes if r in (rest, "{}") and text.startswith(p)), None)
                     if earlier is not None:
                         message = f"match #{m} of {_name(route, i)} ({text}) is covered by a prefix of route #{earlier}"
                         yield Problem(document, path, message)

@@ -11,7 +11,7 @@ from gitlab_mesh.core.analysis.names import is_dns_label, is_subdomain
 from gitlab_mesh.core.analysis.registry import rule
 from gitlab_mesh.core.analysis.rules.fields import check_export_to, check_labels, host_problem, is_ip, port_problem
 
-__all__ = ["traffic_policies"]
+__all__ = ["pool_problems", "traffic_policies"]
 
 _REJECTED = "Istio's admission webhook refuses the object, so the change never arrives"
 _HEAD = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: shop, namespace: shop}\nspec:\n"
@@ -94,7 +94,8 @@ def check_policies(mesh: Mesh) -> Iterator[Problem]:
                         yield Problem(document, (*path, key, *place), message)
 
 
-def _pool(value: dict[str, Any]) -> _Found:
+def pool_problems(value: dict[str, Any]) -> _Found:
+    """Yield what is wrong with a connection pool."""
     if not value.get("tcp") and not value.get("http"):
         yield (), "a connection pool needs tcp or http"
     http, tcp = mapping(value.get("http")), mapping(value.get("tcp"))
@@ -206,7 +207,7 @@ def _tls(value: dict[str, Any]) -> _Found:
 
 
 _CHECKS = {
-    "connectionPool": _pool,
+    "connectionPool": pool_problems,
     "outlierDetection": _outliers,
     "loadBalancer": _balancer,
     "tunnel": _tunnel,

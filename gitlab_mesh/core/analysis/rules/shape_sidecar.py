@@ -8,6 +8,7 @@ from typing import Any
 
 from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
+from gitlab_mesh.core.analysis.names import is_dns_label
 from gitlab_mesh.core.analysis.registry import rule
 from gitlab_mesh.core.analysis.rules.fields import (
     PROTOCOLS,
@@ -17,12 +18,14 @@ from gitlab_mesh.core.analysis.rules.fields import (
     namespaced_host_problem,
     port_problem,
 )
+from gitlab_mesh.core.analysis.rules.shape_destinationrule import pool_problems
+from gitlab_mesh.core.analysis.rules.shape_gateway import tls_problems
 
 __all__: list[str] = []
 
 _REJECTED = "Istio's admission webhook refuses the object, so the change never arrives"
 _HEAD = "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: shop, namespace: shop}\nspec:\n"
-_ENDPOINT = re.compile(r"(127\.0\.0\.1|0\.0\.0\.0|\[::1\]|\[::\]):(\d+)")
+_ENDPOINT = re.compile(r"(127\.0\.0\.1|0\.0\.0\.0|\[::1\]|\[::\]|):(\d+)")
 
 
 @rule(
@@ -55,6 +58,10 @@ def check_sidecar(mesh: Mesh) -> Iterator[Problem]:
         yield from _ingress(document)
         yield from _egress(document)
         yield from _outbound(document)
+        pool = spec.get("inboundConnectionPool")
+        if isinstance(pool, dict):
+            for place, message in pool_problems(pool):
+                yield Problem(document, ("spec", "inboundConnectionPool", *place), message)
 
 
 def _ingress(document: Document) -> Iterator[Problem]:
@@ -86,6 +93,10 @@ def _endpoint_fits(endpoint: str) -> bool:
 
 
 def _ingress_tls(document: Document, path: Path, listener: dict[str, Any]) -> Iterator[Problem]:
+    pool = listener.get("connectionPool")
+    if isinstance(pool, dict):
+        for place, message in pool_problems(pool):
+            yield Problem(document, (*path, "connectionPool", *place), message)
     tls = listener.get("tls")
     if not isinstance(tls, dict):
         return
@@ -93,39 +104,28 @@ def _ingress_tls(document: Document, path: Path, listener: dict[str, Any]) -> It
     if protocol not in ("HTTPS", "TLS"):
         yield Problem(document, (*path, "tls"), f"tls needs a port of protocol HTTPS or TLS, not {protocol}")
     mode = tls.get("mode", "PASSTHROUGH")
-    if mode not in ("SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL"):
-        yield Problem(
-            document, (*path, "tls", "mode"), f"an ingress listener's tls mode is SIMPLE or MUTUAL, not {mode}"
-        )
-    elif tls.get("credentialName"):
-        yield Problem(document, (*path, "tls", "credentialName"), "a sidecar reads no credentialName; use files")
-    else:
-        needed = ("serverCertificate", "privateKey", *(() if mode == "SIMPLE" else ("caCertificates",)))
-        for key in needed:
-            if not tls.get(key):
-                yield Problem(document, (*path, "tls"), f"mode {mode} needs {key}")
-    if tls.get("httpsRedirect"):
-        yield Problem(document, (*path, "tls", "httpsRedirect"), "httpsRedirect does not work on a sidecar")
+    if mode in ("ISTIO_MUTUAL", "AUTO_PASSTHROUGH"):
+        yield Problem(document, (*path, "tls", "mode"), f"an ingress listener cannot have tls mode {mode}")
+    for key in ("credentialName", "credentialNames", "subjectAltNames", "httpsRedirect"):
+        if tls.get(key):
+            yield Problem(document, (*path, "tls", key), f"{key} does not work on a sidecar", at_key=True)
+    if not tls.get("credentialName") and mode != "ISTIO_MUTUAL":
+        for place, message in tls_problems(tls):
+            yield Problem(document, (*path, "tls", *place), message)
 
 
 def _protocol(document: Document, path: Path, port: dict[str, Any]) -> Iterator[Problem]:
     protocol = port.get("protocol")
     if protocol and str(protocol).upper() not in PROTOCOLS:
         yield Problem(document, (*path, "port", "protocol"), f"protocol {protocol!r} is not known")
-    if not port.get("name"):
-        yield Problem(document, (*path, "port"), "the port has no name")
+    name = port.get("name")
+    if name and not is_dns_label(str(name)):
+        yield Problem(document, (*path, "port", "name"), f"{name!r} is no name for a port")
 
 
 def _bind(document: Document, path: Path, listener: dict[str, Any]) -> Iterator[Problem]:
     bind = listener.get("bind")
-    if not bind:
-        return
-    if str(bind).startswith("unix://"):
-        if not _endpoint_fits(str(bind)):
-            yield Problem(document, (*path, "bind"), f"{bind!r} is no socket")
-        if listener.get("captureMode", "DEFAULT") not in ("DEFAULT", "NONE"):
-            yield Problem(document, (*path, "captureMode"), "a unix socket cannot be captured by iptables")
-    elif not is_ip(str(bind)):
+    if bind and not is_ip(str(bind)):
         yield Problem(document, (*path, "bind"), f"{bind!r} is no address")
 
 
@@ -137,31 +137,66 @@ def _egress(document: Document) -> Iterator[Problem]:
         port = listener.get("port")
         if not isinstance(port, dict):
             if position < len(listeners) - 1:
-                yield Problem(
-                    document, path, "a listener without a port must be the last one: nothing reaches those after it"
-                )
-            if str(listener.get("bind", "")).startswith("unix://"):
-                yield Problem(
-                    document, (*path, "bind"), "a unix socket needs a port (its protocol is taken from there)"
-                )
+                message = "a listener without a port must be the last one: nothing reaches those after it"
+                yield Problem(document, path, message)
         else:
-            number = port.get("number", 0)
-            unix = str(listener.get("bind", "")).startswith("unix://")
-            if not unix and port_problem(number):
-                yield Problem(document, (*path, "port"), port_problem(number))
-            elif unix and number:
-                yield Problem(document, (*path, "port", "number"), "a unix socket has no port number")
-            elif not unix and number in seen:
-                yield Problem(document, (*path, "port", "number"), f"two egress listeners have port {number}")
-            seen.add(number)
-            yield from _protocol(document, path, port)
-        yield from _bind(document, path, listener)
+            yield from _egress_port(document, path, listener, port, seen)
         if not listener.get("hosts"):
             yield Problem(document, path, "an egress listener needs at least one host")
         for h, host in texts(listener.get("hosts")):
             problem = namespaced_host_problem(host, slash_required=True, scopes=(".", "*", "~"))
             if problem:
                 yield Problem(document, (*path, "hosts", h), problem)
+
+
+def _egress_port(
+    document: Document, path: Path, listener: dict[str, Any], port: dict[str, Any], seen: set[Any]
+) -> Iterator[Problem]:
+    """A port with a number is bound to an address; one without belongs to a unix socket."""
+    number, bind = port.get("number", 0), str(listener.get("bind") or "")
+    yield from _protocol(document, path, port)
+    key = number or bind
+    if number:
+        if port_problem(number):
+            yield Problem(document, (*path, "port"), port_problem(number))
+        if bind and not is_ip(bind):
+            yield Problem(document, (*path, "bind"), f"{bind!r} is no address")
+    elif not bind.startswith("unix://") or not _endpoint_fits(bind):
+        yield Problem(document, (*path, "port"), "a port without a number needs bind: unix:///path")
+    elif listener.get("captureMode", "DEFAULT") not in ("DEFAULT", "NONE"):
+        yield Problem(document, (*path, "captureMode"), "a unix socket cannot be captured by iptables")
+    if key in seen:
+        yield Problem(document, (*path, "port"), f"two egress listeners have {key}")
+    seen.add(key)
+
+
+@rule(
+    "GM0341",
+    "egress host that another one covers",
+    Level.WARNING,
+    istio="IST0133",
+    reads=("Sidecar",),
+    why="the entry adds nothing; later versions of Istio will refuse it",
+    mend="remove it",
+    bad=_HEAD + "  egress: [{hosts: [./*, ./shop.example.com]}]\n",
+    good=_HEAD + "  egress: [{hosts: [./*]}]\n",
+)
+def check_duplicates(mesh: Mesh) -> Iterator[Problem]:
+    """Hosts of one listener that stand twice, or beside a wildcard of their namespace."""
+    for document in mesh.of("Sidecar"):
+        for i, listener in dicts(document.spec.get("egress")):
+            seen: dict[str, set[str]] = {}
+            for h, text in texts(listener.get("hosts")):
+                namespace, slash, host = text.partition("/")
+                if not slash:
+                    continue
+                known = seen.setdefault("" if namespace == "." else namespace, set())
+                if host in known or "*" in known or (host == "*" and known):
+                    yield Problem(document, ("spec", "egress", i, "hosts", h), f"{text} is covered by another entry")
+                known.add(host)
+            if "*" in seen.get("*", ()) and len(seen) > 1:
+                message = "*/* selects everything: no other hosts can be added"
+                yield Problem(document, ("spec", "egress", i, "hosts"), message)
 
 
 def _outbound(document: Document) -> Iterator[Problem]:
