@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from gitlab_mesh.core.analysis import reading, suppress
 from gitlab_mesh.core.analysis.rules import (
+    ambient,
     annotation_use,
     beyond,
     entries,
     envoyfilters,
     gateways,
+    httproutes,
     injection,
     policies,
     references,
@@ -33,11 +35,13 @@ from gitlab_mesh.core.analysis.rules import (
 )
 
 __all__ = [
+    "ambient",
     "annotation_use",
     "beyond",
     "entries",
     "envoyfilters",
     "gateways",
+    "httproutes",
     "injection",
     "policies",
     "reading",
