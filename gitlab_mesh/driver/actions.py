@@ -121,7 +121,13 @@ class Actions:
     def _lock(self, action: Action, state: RolloutState) -> None:
         if self.ledger.lease is None:
             self.ledger.acquire(over=self._await_still())
-        self.ledger.write(phase="lock", started=self.ports.clock.now().isoformat(timespec="seconds"))
+        now = self.ports.clock.now()
+        deadline = now + timedelta(seconds=state.plan.deadline_seconds)
+        self.ledger.write(
+            phase="lock",
+            started=now.isoformat(timespec="seconds"),
+            deadline_text=deadline.isoformat(timespec="seconds"),
+        )
         self.watch.fence = self.ledger.fence
 
     def _await_still(self) -> LeaseState | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from gitlab_mesh.core.record import Record
@@ -42,7 +43,12 @@ def resume(
     record = found.record
     ledger = Ledger(ports, record, found.version)
     changes: dict[str, Any] = {"continued": record.pause_step, "pause_step": -1} if continues else {}
-    changes |= {"phase": "step" if record.waits else record.phase, "pause_until": ""}
+    deadline = ports.clock.now() + timedelta(seconds=release.plan.deadline_seconds)
+    changes |= {
+        "phase": "step" if record.waits else record.phase,
+        "pause_until": "",
+        "deadline_text": deadline.isoformat(timespec="seconds"),
+    }
     patience = Patience(ports, started)
     patience.until_done(lambda: take_record(ports, ledger, changes=changes))
     patience.until_done(lambda: fend_off(ports, ledger.record))
