@@ -281,7 +281,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("the promote gate is skipped", ("S1",), (
         (executor, "decide_next", _impatient(Verb.BEGIN_PROMOTION, last=True)),
     )),
-    Mutant("the lease is never renewed", ("S1",), ((Ledger, "heartbeat", _always("")),)),
+    Mutant("the lease is never renewed", ("S1",), (
+        (Ledger, "heartbeat", _always("")), (Ledger, "require_live", _always(None)),
+    )),
     Mutant("the record forgets what was created", ("S2",), ((Ledger, "write", _write_without("created")),)),
     Mutant("the record forgets the originals", ("S2", "S5"), ((Ledger, "write", _write_without("originals")),)),
     Mutant("a bug in the log ends the run", ("S2",), ((executor.Executor, "_tell", _crashes_while_draining),)),
