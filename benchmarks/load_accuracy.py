@@ -1,8 +1,10 @@
 """How true are the quantiles? A server with a known law and a stall, beside hey and wrk.
 
-The server answers after a log-normal time (median 20 ms) and stands still for 1 s of each 20 s. The truth is what
-requests that are due evenly at the chosen rate see under this law alone. The server's own lateness (it is Python, on
-the same machine) counts against us, so the distance shown is an upper bound of the generator's error.
+The server answers after a log-normal time (median 20 ms) and stands still for 1 s of each 20 s. Every request of ours
+carries its number; the server logs when it came and when its answer left. Request n was due at origin + n / rate (the
+origin is the earliest that fits all arrivals), so the truth is when its answer left minus when it was due: whatever
+else the machine does slows the truth as well, and what differs is the generator's doing. hey and wrk carry no numbers;
+they stand beside what the law alone gives users who arrive evenly.
 
 Usage: python benchmarks/load_accuracy.py [--rates 500,2000,3000] [--seconds 40] [--repeats 5]
 """
@@ -16,6 +18,7 @@ import math
 import random
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -37,30 +40,49 @@ def stalled_until(moment: float) -> float:
 
 
 class Answering(asyncio.Protocol):
-    """Answers each request when its drawn time is over, or when the stall ends."""
+    """Answers each request when its drawn time is over, or when the stall ends; logs number, arrival, leaving."""
 
-    def __init__(self, luck: random.Random, start: float, loop: asyncio.AbstractEventLoop) -> None:
-        self.luck, self.start, self.loop = luck, start, loop
+    def __init__(
+        self, luck: random.Random, start: float, loop: asyncio.AbstractEventLoop, log: list[tuple[int, float, float]]
+    ) -> None:
+        self.luck, self.start, self.loop, self.log = luck, start, loop, log
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        for _ in range(data.count(b"\r\n\r\n")):
-            done = self.loop.time() - self.start + service_seconds(self.luck)
-            self.loop.call_at(self.start + max(done, stalled_until(done)), self.answer)
+        number = data[5 : data.find(b" ", 5)]
+        came = self.loop.time()
+        done = came - self.start + service_seconds(self.luck)
+        at = self.start + max(done, stalled_until(done))
+        self.loop.call_at(at, self.answer, int(number) if number.isdigit() else -1, came)
 
-    def answer(self) -> None:
+    def answer(self, number: int, came: float) -> None:
         if not self.transport.is_closing():  # type: ignore[attr-defined]
+            self.log.append((number, came, self.loop.time()))
             self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")  # type: ignore[attr-defined]
 
 
 async def serve() -> None:
-    loop = asyncio.get_running_loop()
+    """Serve until SIGTERM, then print the log."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
     luck, start = random.Random(1), loop.time()
-    server = await loop.create_server(lambda: Answering(luck, start, loop), "127.0.0.1", 0, backlog=4096)
-    print(server.sockets[0].getsockname()[1], start, flush=True)
-    await server.serve_forever()
+    log: list[tuple[int, float, float]] = []
+    server = await loop.create_server(lambda: Answering(luck, start, loop, log), "127.0.0.1", 0, backlog=4096)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await ended.wait()
+    print(json.dumps(log), flush=True)
+
+
+def logged_truth(log: list[tuple[int, float, float]], rate: float) -> dict[str, float]:
+    """Quantiles of leaving minus due, from the server's log of numbered requests."""
+    origin = min(came - number / rate for number, came, _ in log)
+    return quantiles(sorted(left - origin - number / rate for number, _, left in log))
+
+
+def quantiles(times: list[float]) -> dict[str, float]:
+    return {name: times[min(len(times) - 1, math.ceil(share * len(times)) - 1)] for name, share in QUANTILES.items()}
 
 
 def truth(rate: float, first: float, seconds: float) -> dict[str, float]:
@@ -70,14 +92,18 @@ def truth(rate: float, first: float, seconds: float) -> dict[str, float]:
         due = first + number / rate
         done = due + service_seconds(luck)
         times.append(max(done, stalled_until(done)) - due)
-    times.sort()
-    return {name: times[min(len(times) - 1, math.ceil(share * len(times)) - 1)] for name, share in QUANTILES.items()}
+    return quantiles(sorted(times))
 
 
 def run_ours(port: int, rate: float, seconds: float) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as directory:
-        argv = ["job", "load-check", "--target", f"http://127.0.0.1:{port}/", "--rate", str(rate)]
-        argv += ["--duration", f"{seconds}s", "--format", "json", "--output", directory]
+        (Path(directory) / "numbers.csv").write_text("n\n" + "\n".join(map(str, range(int(rate * seconds)))) + "\n")
+        (Path(directory) / "mesh.yaml").write_text(
+            "version: 1\nservices:\n  shop:\n    namespace: shop\n    load:\n"
+            f"      target: http://127.0.0.1:{port}/\n      rate: {rate}\n      duration: {seconds}s\n"
+            '      requests: [{name: numbered, path: "/{{ n }}", data: numbers.csv}]\n'
+        )
+        argv = ["job", "load-check", "--format", "json", "--output", directory]
         command = ["/usr/bin/env", "python3", "-c", _MEASURED, sys.executable, "-m", "gitlab_mesh", *argv]
         done = subprocess.run(command, capture_output=True, text=True, cwd=directory, check=False)
         found = json.loads(done.stdout)
@@ -121,41 +147,38 @@ def run_wrk(port: int, rate: float, seconds: float) -> dict[str, float]:
     return {**found, "rate": float(rate_found[1]) if rate_found else math.nan}
 
 
-def show(name: str, runs: list[dict[str, float]], wanted: dict[str, float]) -> float:
+def show(name: str, runs: list[dict[str, float]], wanted: dict[str, float]) -> None:
+    """Print the median of the runs, and how far it is from a truth (for ours: of each run's own truth)."""
     middle = {key: statistics.median(run.get(key, math.nan) for run in runs) for key in runs[0]}
-    off = {key: middle.get(key, math.nan) / wanted[key] - 1 for key in QUANTILES}
-    shown = "  ".join(f"{key} {middle.get(key, math.nan) * 1e3:8.1f} ms ({off[key]:+7.1%})" for key in QUANTILES)
-    rest = "  ".join(f"{key} {middle[key]:.4g}" for key in middle if key not in QUANTILES and key in runs[0])
-    print(f"  {name:6} {shown}  {rest}")
-    return max(abs(value) for value in off.values() if not math.isnan(value))
+    off = {key: middle.get(f"{key}_off", middle.get(key, math.nan) / wanted[key] - 1) for key in QUANTILES}
+    shown = "  ".join(f"{key} {middle.get(key, math.nan) * 1e3:7.1f} ms ({off[key]:+6.1%})" for key in QUANTILES)
+    rest = "  ".join(f"{key} {middle[key]:.4g}" for key in middle if key.split("_")[0] not in QUANTILES)
+    print(f"  {name:6} {shown}  {rest}", flush=True)
 
 
 def measure(rate: float, seconds: float, repeats: int) -> float:
     runs: dict[str, list[dict[str, float]]] = {"ours": [], "hey": [], "wrk": []}
-    tools = {
-        "ours": run_ours,
-        **{name: tool for name, tool in (("hey", run_hey), ("wrk", run_wrk)) if shutil.which(name)},
-    }
+    others = {name: tool for name, tool in (("hey", run_hey), ("wrk", run_wrk)) if shutil.which(name)}
     for _ in range(repeats):
-        for name, tool in tools.items():
+        for name, tool in {"ours": run_ours, **others}.items():
             server = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True)
-            try:
-                assert server.stdout
-                port, _ = server.stdout.readline().split()
-                runs[name].append(tool(int(port), rate, seconds))
-            finally:
-                server.kill()
-                server.wait()
+            assert server.stdout
+            run = tool(int(server.stdout.readline()), rate, seconds)
+            server.terminate()
+            log = json.loads(server.communicate()[0])
+            if name == "ours":
+                real = logged_truth(log, rate)
+                run |= {f"{key}_off": run[key] / real[key] - 1 for key in QUANTILES}
+            runs[name].append(run)
     wanted = truth(rate, 0.5, seconds)
-    print(f"{rate:g} requests/s, {seconds:g} s, median of {repeats}:")
-    print("  truth  " + "  ".join(f"{key} {value * 1e3:8.1f} ms           " for key, value in wanted.items()))
-    worst = show("ours", runs["ours"], wanted)
-    for name in ("hey", "wrk"):
-        if runs[name]:
-            show(name, runs[name], wanted)
+    print(f"{rate:g} requests/s, {seconds:g} s, median of {repeats}; ours against the server's log:")
+    print("  law    " + "  ".join(f"{key} {value * 1e3:7.1f} ms         " for key, value in wanted.items()))
+    for name, found in runs.items():
+        if found:
+            show(name, found, wanted)
         else:
             print(f"  {name:6} not installed here")
-    return worst
+    return max(abs(statistics.median(run[f"{key}_off"] for run in runs["ours"])) for key in QUANTILES)
 
 
 def main() -> int:
