@@ -127,6 +127,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--http", action="store_true", help="over HTTP, with the real client and the sandbox's server")
     parser.add_argument("--stride", type=int, default=1, help="between two seeds; a sample of all pairs needs > 1")
+    parser.add_argument("--seconds", type=float, default=0.0, help="stop after this time, with what was played by then")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument("--replay", type=int, metavar="SEED", help="play one schedule and tell its story")
     options = parser.parse_args()
@@ -138,7 +139,12 @@ def main() -> int:
     _KIND[0] = "http" if options.http else "lean"
     _plan()  # before the fork: the workers inherit it
     with multiprocessing.get_context("fork").Pool(options.processes) as pool:
-        results = list(pool.imap_unordered(play, seeds, chunksize=20))
+        results = []
+        for result in pool.imap_unordered(play, seeds, chunksize=5):
+            results.append(result)
+            if options.seconds and time.monotonic() - started > options.seconds:
+                pool.terminate()
+                break
     summary = summarise(sorted(results, key=lambda result: int(result["seed"])), time.monotonic() - started)
     if options.json:
         print(json.dumps(summary, indent=1))
