@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gitlab_mesh.core.report.history import parse_state
+from gitlab_mesh.core.report.history import is_release_key, parse_state
 from gitlab_mesh.core.report.review import LABELS, Review, ThreadChange, choose_label
 from gitlab_mesh.gitlab import (
     CIContext,
@@ -45,7 +45,7 @@ class GitlabNotes:
             problems.append(f"label not set: {problem}")
         else:
             states = {name: state for name, body in bodies.items() if (state := parse_state(body))}
-            outcomes = [state.attempt.outcome for name, state in states.items() if name != key]
+            outcomes = [state.attempt.outcome for name, state in states.items() if name != key and is_release_key(name)]
             label = choose_label([change.outcome, *outcomes])
             problems.append(self._labels.put(label, family=LABELS) if label else "")
         return "; ".join(problem for problem in problems if problem)

@@ -21,6 +21,7 @@ from gitlab_mesh.config.model import MeshConfig, ServiceConfig
 from gitlab_mesh.core.report.model import Outcome, Report
 from gitlab_mesh.core.report.renderers import (
     carry_history,
+    note_key,
     render_annotations,
     render_dotenv,
     render_html,
@@ -137,7 +138,7 @@ def _run(job: Job, wiring: Wiring, options: Mapping[str, Any]) -> JobResult:
         )
         if job.note and not isinstance(error, ConflictError):  # the release that runs owns the note
             problem = wiring.notes.post(
-                service.name or job.name, lambda former: render_note(report, carry_history(former, report))
+                note_key(job.name, service.name), lambda former: render_note(report, carry_history(former, report))
             )
             if problem:
                 wiring.console.line(problem, tone="warn")

@@ -15,7 +15,7 @@ from typing import Any
 from gitlab_mesh.core.report.markdown import one_line
 from gitlab_mesh.core.report.model import Attempt, LinksSection, Outcome, Report
 
-__all__ = ["MAX_HISTORY", "NoteState", "carry_history", "parse_state", "render_state"]
+__all__ = ["MAX_HISTORY", "NoteState", "carry_history", "is_release_key", "note_key", "parse_state", "render_state"]
 
 MAX_HISTORY = 20
 """Attempts that a note keeps; of older ones only the number is known."""
@@ -38,6 +38,22 @@ class NoteState:
     job: str
     attempt: Attempt
     history: tuple[Attempt, ...] = ()
+
+
+_RELEASE_JOBS = frozenset({"canary", "promote", "rollback", "recover"})
+"""They tell about one and the same rollout, so they share the service's note."""
+
+
+def note_key(job: str, service: str) -> str:
+    """Return the key of a job's note: the service's for a release, else one of the job's own."""
+    if not service:
+        return job
+    return service if job in _RELEASE_JOBS else f"{job}:{service}"
+
+
+def is_release_key(key: str) -> bool:
+    """Return whether it is a service's own note (names of services hold no colon)."""
+    return ":" not in key
 
 
 def attempt_of(report: Report) -> Attempt:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gitlab_mesh.core.report.annotations import render_annotations
 from gitlab_mesh.core.report.changes import render_change_counts
 from gitlab_mesh.core.report.document import parse_report_json, render_json
-from gitlab_mesh.core.report.history import carry_history
+from gitlab_mesh.core.report.history import carry_history, note_key
 from gitlab_mesh.core.report.junit import render_junit
 from gitlab_mesh.core.report.metrics_text import render_metrics
 from gitlab_mesh.core.report.note import render_note
@@ -15,6 +15,7 @@ from gitlab_mesh.core.report.variables import render_dotenv
 
 __all__ = [
     "carry_history",
+    "note_key",
     "parse_report_json",
     "render_annotations",
     "render_change_counts",

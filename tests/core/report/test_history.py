@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitlab_mesh.core.report.history import MAX_HISTORY, carry_history, parse_state, render_state
+from gitlab_mesh.core.report.history import (
+    MAX_HISTORY,
+    carry_history,
+    is_release_key,
+    note_key,
+    parse_state,
+    render_state,
+)
 from gitlab_mesh.core.report.model import Attempt, Link, LinksSection, Outcome, Report
 from gitlab_mesh.core.report.renderers import render_note
 from gitlab_mesh.core.report.review import LABELS, ThreadChange, choose_label, plan_review
@@ -91,6 +98,20 @@ def test_nothing_in_it_ends_the_comment_early(headline: str, started: str, url: 
 def test_a_state_that_cannot_be_read_is_none(body: str) -> None:
     assert parse_state(body) is None
     assert carry_history(body, run(Outcome.PROMOTED, 1)) == ()
+
+
+@pytest.mark.parametrize(
+    ("job", "service", "key", "release"),
+    [
+        ("canary", "shop", "shop", True),
+        ("rollback", "shop", "shop", True),
+        ("load-check", "shop", "load-check:shop", False),
+        ("load-check", "", "load-check", True),
+    ],
+)
+def test_only_jobs_of_the_release_share_the_services_note(job: str, service: str, key: str, release: bool) -> None:
+    assert note_key(job, service) == key
+    assert is_release_key(key) is release
 
 
 @pytest.mark.parametrize(
