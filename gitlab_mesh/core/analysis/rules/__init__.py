@@ -30,6 +30,7 @@ from gitlab_mesh.core.analysis.rules import (
     shape_serviceentry,
     shape_sidecar,
     shape_virtualservice,
+    shape_warnings,
     shape_workloads,
     upkeep,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "shape_serviceentry",
     "shape_sidecar",
     "shape_virtualservice",
+    "shape_warnings",
     "shape_workloads",
     "suppress",
     "upkeep",

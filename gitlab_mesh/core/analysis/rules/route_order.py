@@ -139,7 +139,7 @@ def check_ineffective(mesh: Mesh) -> Iterator[Problem]:
 
 def _ineffective(document: Document, key: str, routes: list[tuple[int, dict[str, Any]]]) -> Iterator[Problem]:
     seen: dict[str, int] = {}
-    prefixes: list[tuple[str, str, int, bool]] = []
+    prefixes: list[tuple[str, str, int]] = []
     for i, route in routes:
         for m, match in dicts(route.get("match")):
             path: Path = ("spec", key, i, "match", m)
@@ -154,13 +154,12 @@ def _ineffective(document: Document, key: str, routes: list[tuple[int, dict[str,
                 rest = json.dumps(
                     {k: v for k, v in match.items() if k not in ("uri", "name")}, sort_keys=True, default=str
                 )
-                text = uri.get("prefix") or uri.get("exact")
+                text = uri.get("prefix")
                 if isinstance(text, str):
-                    earlier = next((n for p, r, n, _ in prefixes if r in (rest, "{}") and text.startswith(p)), None)
+                    earlier = next((n for p, r, n in prefixes if r in (rest, "{}") and text.startswith(p)), None)
                     if earlier is not None:
                         message = f"match #{m} of {_name(route, i)} ({text}) is covered by a prefix of route #{earlier}"
                         yield Problem(document, path, message)
-                    if uri.get("prefix"):
-                        prefixes.append((text, rest, i, True))
+                    prefixes.append((text, rest, i))
             for word in words:
                 seen.setdefault(word, i)
