@@ -124,6 +124,7 @@ def test_a_limit_stops_at_its_cap_and_ceiling() -> None:
     limit = Limit(0.35, OUTAGE)
     assert limit.look(1000, 1000, cap=2.0) == pytest.approx(2.0)
     assert limit.look(0, 0) == pytest.approx(2.0)
+    assert limit.look(1, 1, cap=0.5) == pytest.approx(2.5)
     fine = Limit.beside(0.02, BELOW, ceiling=5.0)
     assert fine.look(10**6, 0) == pytest.approx(5.0)
     with pytest.raises(ValueError, match="expected 5 numbers"):
