@@ -302,6 +302,9 @@ def rebuild(ports: ServicePorts, record: Record, route: RouteState | None, end: 
     stable = read_workload(ports.cluster, service.namespace, service.stable_workload)
     promoted = record.ending == Outcome.PROMOTED or end.outcome is Outcome.PROMOTED
     patched = is_patched(ports, record)
+    # Its old template may be back already, but not its pods: it gets no traffic before they are (S9).
+    known = f"Deployment/{service.namespace}/{service.stable_workload}" in record.originals
+    returning = known and not patched and stable is not None and not stable.is_ready
     share = (route.share or 0.0) if route is not None else 0.0
     plan = Plan(
         steps=(),
@@ -315,7 +318,7 @@ def rebuild(ports: ServicePorts, record: Record, route: RouteState | None, end: 
         locked=True,
         prepared=any(not key.startswith("Deployment/") for key in record.originals),
         deployed=any(key.startswith("Deployment/") for key in record.created),
-        stable_patched=patched,
+        stable_patched=patched or returning,
         stable_ready=promoted,
     )
     phase = Phase.PROMOTE if patched and not promoted else Phase.ROLL_BACK

@@ -102,6 +102,11 @@ FOUND: dict[str, Schedule] = {
         ending="after-script",
         ending_faults=at("end:revert-stable/patch Deployment", "same-job-again", "pause", seconds=90.0),
     ),
+    "a second rollback meets stable with its old template, but without its pods": replace(
+        SHAPES["killed-in-promotion"],
+        ending_faults=at("end:revert-stable/patch ConfigMap", "person-rollback"),
+        race=0.5,
+    ),
     "somebody scaled the canary to nothing while it is awaited": replace(
         PROMOTE, faults=at("canary:deploy/get ConfigMap", "person-rollback"), race=0.5
     ),
