@@ -115,6 +115,7 @@ class Narrator:
         self.section(state)
         # Between a decision to go back and weight 0 nothing but the way back happens.
         if (state.end is None or state.written == 0) and self.feedback.due:
+            self._prepare()
             self.feedback.offer(self.report(state, None))
 
     def conclude(self, report: Report) -> None:
@@ -123,6 +124,7 @@ class Narrator:
         Traffic is where it belongs by now, so this may wait for a slow GitLab a little. Label and thread are only
         touched after a note that was written: what forbids one forbids the others, and is said once.
         """
+        self._prepare()
         written = self.feedback.finish(report, seconds=15.0)
         ports = self.ports
         if ports.environment:
@@ -132,6 +134,10 @@ class Narrator:
         change = plan_review(report)
         if written and change is not None:
             self._warn(ports.notes.review(ports.service.name, change))
+
+    def _prepare(self) -> None:
+        """Have the ports built (and their libraries imported) by this thread, before the feedback's uses them."""
+        _ = self.ports.notes, self.ports.deployments
 
     def _publish(self, report: Report) -> str:
         """Send one state; in the thread of the feedback."""

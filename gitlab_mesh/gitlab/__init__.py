@@ -11,7 +11,7 @@ Usable from any Python job, without the rest of gitlab-mesh::
         print(problem)   # one line: what could not be done, why, which scope or role would allow it
 
 Everything here is best effort: it never raises, and one call takes at most ``budget_seconds`` (10 s).
-``python-gitlab`` and ``requests`` are imported at the first request, not before.
+``python-gitlab`` and ``requests`` are imported when a connection is made, not before.
 """
 
 from __future__ import annotations

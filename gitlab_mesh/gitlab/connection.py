@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from gitlab_mesh.errors import AccessDeniedError, GitlabMeshError, ObjectMissingError
@@ -54,6 +56,11 @@ class Connection:
         self._sleep = sleep
         self._interrupted = interrupted
         self._clients: dict[str, BoundedGitlab] = {}
+        if context.available:
+            # Now and in this thread: an import that a second thread begins while the first is inside it can leave
+            # half a module behind for the whole process, and it takes longer than a request.
+            with suppress(Exception):  # the first call says what is wrong
+                importlib.import_module("gitlab_mesh.gitlab.client")
         self._busy = threading.Lock()
         self._patience = 1.0
         self.located: Located | None = None

@@ -35,7 +35,7 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture
 def release(sandbox: Sandbox, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the canary job as its own process in the sandbox's CI job, without or with a project token."""
-    (tmp_path / "mesh.yaml").write_text(mesh_yaml())
+    sandbox.config.write_text(mesh_yaml(), encoding="utf-8")  # GITLAB_MESH_CONFIG of the job's environment
 
     def run(tag: str, *, token: bool) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, **sandbox.job_environment("mesh-canary")}
