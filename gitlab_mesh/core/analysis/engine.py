@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Options, Problem
 from gitlab_mesh.core.analysis.registry import Rule, describe, registered
 from gitlab_mesh.core.istio_schema.check import check_document
 
-__all__ = ["analyze", "analyze_schema"]
+__all__ = ["analyze", "analyze_schema", "run_rules"]
 
 describe(
     "GM0001",
@@ -53,13 +53,28 @@ def analyze(
     if "validate" not in suites:
         problems = []
     mesh = Mesh(documents, options)
+    problems += run_rules(mesh, suites=suites, strict=strict, on_error=on_error)
+    return problems, mesh
+
+
+def run_rules(
+    mesh: Mesh,
+    *,
+    suites: tuple[str, ...],
+    strict: bool,
+    only: Container[str] | None = None,
+    on_error: Callable[[str], None] | None = None,
+) -> list[Problem]:
+    """Run the registered rules; ``only`` those that give one of these codes."""
+    problems: list[Problem] = []
     for rule in registered().values():
         if rule.check is None or rule.suite not in suites or (rule.profile == "strict" and not strict):
             continue
-        if rule.reads and not any(kind in mesh.by_kind for kind in rule.reads):
+        if only is not None and not any(code in only for code in (rule.code, *rule.also)):
             continue
-        problems += _run(rule, mesh, on_error)
-    return problems, mesh
+        if not rule.reads or any(kind in mesh.by_kind for kind in rule.reads):
+            problems += _run(rule, mesh, on_error)
+    return problems
 
 
 def _run(rule: Rule, mesh: Mesh, on_error: Callable[[str], None] | None) -> list[Problem]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from gitlab_mesh.core.analysis.engine import analyze
+from gitlab_mesh.core.analysis.engine import analyze, analyze_schema, run_rules
 from gitlab_mesh.core.analysis.findings import Summary, build_findings, fingerprint, json_path
 from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Finding, Level, Options, Problem
@@ -90,7 +90,10 @@ def _former(
             read = manifests.parse(name, content)
             kept += read.documents
             former += read.problems
-    found, _ = analyze(kept, request.options, suites=request.suites, strict=request.strict)
+            former += analyze_schema(read.documents)
+    # rules that find nothing now need not be asked what they found before
+    codes = {item.code for item in problems}
+    found = run_rules(Mesh(kept, request.options), suites=request.suites, strict=request.strict, only=codes)
     # what is wrong with one object or its YAML alone stays so in files that were not touched
     former += [
         item for item in problems if posixpath.normpath(item.document.file) not in changed and item.code < "GM0100"
