@@ -24,43 +24,42 @@ class FaultyMetrics:
     def __init__(self, inner: MetricSource, stage: Stage) -> None:
         self._inner = inner
         self._stage = stage
-        self._kind = ""
-        self._until = -1.0
+        self._until: dict[str, float] = {}
         self._last: Snapshot | None = None
 
     def fail(self, kind: str, until: float) -> None:
         """Go wrong until then: dead, stale, nan, two-series."""
-        self._kind, self._until = kind, until
-        self._last = None
+        self._until[kind] = max(until, self._until.get(kind, until))
+        if kind == "stale":
+            self._last = None
 
     def mend(self) -> None:
         """Work again."""
-        self._until = -1.0
+        self._until.clear()
 
     def check(self, targets: Sequence[SideTarget]) -> None:
         """Fail while dead."""
-        if self._broken and self._kind == "dead":
+        if self._is("dead"):
             raise TransientError("the metric source does not answer")
         self._inner.check(targets)
 
     def read(self, targets: Sequence[SideTarget]) -> Snapshot:
         """Read, or go wrong."""
-        if not self._broken:
-            return self._inner.read(targets)
-        if self._kind == "dead":
+        if self._is("dead"):
             raise TransientError("the metric source does not answer")
         snapshot = self._inner.read(targets)
-        if self._kind == "stale":
+        if self._is("stale"):
             self._last = self._last or snapshot
             return replace(self._last, time_seconds=snapshot.time_seconds)
-        if self._kind == "nan":
+        if self._is("nan"):
             return replace(snapshot, samples=tuple(_not_a_number(sample) for sample in snapshot.samples))
+        if not self._is("two-series"):
+            return snapshot
         twice = (sample for sample in snapshot.samples if sample.side is Side.CANARY)
         return replace(snapshot, samples=(*snapshot.samples, *(_another(sample) for sample in twice)))
 
-    @property
-    def _broken(self) -> bool:
-        return self._stage.now < self._until
+    def _is(self, kind: str) -> bool:
+        return self._stage.now < self._until.get(kind, -1.0)
 
 
 def _not_a_number(sample: PodSample) -> PodSample:
