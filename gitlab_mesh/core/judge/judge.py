@@ -88,6 +88,8 @@ class Judge:
         problem = check_counts(look, self.time)
         self.problems = (*look.problems, problem) if problem else look.problems
         self.fresh = False
+        # A fault stays: numbers that could not be compared once are not made comparable by later ones.
+        self.layout_problem = self.layout_problem or look.faults.get("latency", "")
         self.crash = self.crash or crash_of(look.health.get(Side.CANARY), self.settings.max_restarts)
         if not problem:
             before, self.time = self.time, look.time_seconds
