@@ -215,7 +215,7 @@ class Simulation:
         who = driver.name if driver else "somebody else"
         done = "deletes" if after is None else "creates" if before is None else "writes"
         record = record_of(after) if body["kind"] == "ConfigMap" else {}
-        detail = {key: record[key] for key in ("phase", "weight", "outcome", "fence") if key in record}
+        detail: dict[str, Any] = {key: record[key] for key in ("phase", "weight", "outcome", "fence") if key in record}
         if body["kind"] == "VirtualService":
             detail = {"share": share_of(after), "fence": fence_of(after)}
         elif body["kind"] == "Lease":

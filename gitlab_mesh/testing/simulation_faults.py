@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from gitlab_mesh.core.mesh.route import Operation
 from gitlab_mesh.errors import AccessDeniedError, ConflictError, TransientError
 from gitlab_mesh.ports import AccessRule, HttpAnswer, Object
 from gitlab_mesh.testing.cluster import Call
 from gitlab_mesh.testing.simulation_stage import Killed, Stage
+
+T = TypeVar("T")
 
 __all__ = [
     "CALL_FAULTS",
@@ -142,7 +144,7 @@ class Injector:
     _now: float = -1.0
     stale_at: float = -1e9
 
-    def call(self, call: Call, do: Callable[[], Any]) -> Any:
+    def call(self, call: Call, do: Callable[[], T]) -> T:
         """Do one call, with everything that happens around it."""
         boundary = f"{self.job}:{self.action}/{call.verb} {call.kind}"
         struck = self._strike(boundary)
@@ -152,7 +154,7 @@ class Injector:
         for fault in struck:
             self._before(fault, call)
         self._refuse(call)
-        answer = do()
+        answer: T = do()
         for fault in struck:
             answer = self._after(fault, call, answer)
         return answer
@@ -311,13 +313,12 @@ class FaultyCluster:
 
     def get_path(self, namespace: str, pod: str, port: int, path: str, *, timeout: float) -> HttpAnswer:
         """See the port."""
-        return self._do(
-            "get",
-            "Pod/proxy",
-            namespace,
-            pod,
-            lambda: self._pods.get_path(namespace, pod, port, path, timeout=timeout),
-        )
+
+        def ask() -> HttpAnswer:
+            found: HttpAnswer = self._pods.get_path(namespace, pod, port, path, timeout=timeout)
+            return found
+
+        return self._do("get", "Pod/proxy", namespace, pod, ask)
 
     def denied(self, rules: Iterable[AccessRule]) -> Rules:
         """See the port."""
@@ -327,7 +328,7 @@ class FaultyCluster:
         metadata = body["metadata"]
         return self._do(verb, body["kind"], metadata.get("namespace", ""), metadata.get("name", ""), do)
 
-    def _do(self, verb: str, kind: str, namespace: str, name: str, do: Callable[[], Any]) -> Any:
+    def _do(self, verb: str, kind: str, namespace: str, name: str, do: Callable[[], T]) -> T:
         return self.injector.call(Call(verb, kind, namespace, name), do)
 
 

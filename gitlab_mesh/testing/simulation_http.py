@@ -50,7 +50,7 @@ class HttpSimulation(Simulation):
 
     def _make_cluster(self, clock: FakeClock) -> Any:
         memory = MemoryCluster(now=clock.now)
-        memory.server.pod_proxy = self._answer_pod  # type: ignore[assignment]
+        memory.server.pod_proxy = self._answer_pod
         return memory
 
     def _observe(self) -> None:
