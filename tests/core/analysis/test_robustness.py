@@ -48,6 +48,10 @@ def test_mutated_documents(seed: int) -> None:
     assert look(yaml.safe_dump_all(documents)) == []
 
 
+def test_a_registry_that_is_no_word() -> None:
+    assert look("networks: {one: {endpoints: [{fromRegistry: {x: y}}]}}\n") == []
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_mutated_text(seed: int) -> None:
     chance = random.Random(seed)

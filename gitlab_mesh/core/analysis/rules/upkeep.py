@@ -166,7 +166,7 @@ def check_networks(mesh: Mesh) -> Iterator[Problem]:
         for name, network in mapping(document.body.get("networks")).items():
             for i, endpoint in dicts(mapping(network).get("endpoints")):
                 registry = endpoint.get("fromRegistry")
-                if registry and registry not in known:
+                if isinstance(registry, str) and registry not in known:
                     path: Path = ("networks", name, "endpoints", i, "fromRegistry")
                     yield Problem(document, path, f"registry {registry} of network {name} is not known")
 
