@@ -164,7 +164,7 @@ def test_gitlab_ci_local_includes_it_with_typed_inputs(new_project: Callable[[st
     content = preview(make_component_project(new_project, ORIGIN, INCLUDE.format(name="release", inputs=inputs)))
     job = content["eu-canary"]
     assert job["variables"]["GITLAB_MESH_IMAGE"] == "registry.example/shop:1"
-    assert job["variables"]["GITLAB_MESH_DRY_RUN"] == "false"
+    assert job["variables"]["GITLAB_MESH_AGAIN"] == "false"
     assert job["resource_group"] == "mesh-production-shop"
     assert content["eu-rollback"]["needs"][0]["job"] == "eu-canary"
     assert any('"true" == "true"' in rule.get("if", "") for rule in job["rules"])
