@@ -32,7 +32,7 @@ test: $(VENV)/.dev tools  ## Run all tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 check: $(VENV)/.dev lint types layers  ## The inner loop: format, lint, types, layers, core tests
-	$(BIN)/python -m pytest -q -x tests/core $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -x -n $(JOBS) -m "not browser and not sandbox" tests/core $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

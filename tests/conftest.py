@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the CI that it runs in, a proxy, a kubeconfig or a token of the person who runs it."""
     for name in list(os.environ):
         if name.startswith(("CI_", "GITLAB_", "KUBE")) or name in {"CI", "GITLAB_CI", "NO_COLOR", "FORCE_COLOR"}:
@@ -28,7 +28,6 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 monkeypatch.delenv(name)
         elif name.lower() in {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}:
             monkeypatch.delenv(name)
-    yield
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,9 @@ def test_bad_file(bad: Bad) -> None:
 
 
 def test_all_mistakes_at_once_in_the_order_of_the_file() -> None:
-    text = service("judge: {mode: x}\nrollout: {step_bake: y, steps: [5, 3], drain: 5h}\nsmoke: [{}]\nroute: {hosts: a}")
+    text = service(
+        "judge: {mode: x}\nrollout: {step_bake: y, steps: [5, 3], drain: 5h}\nsmoke: [{}]\nroute: {hosts: a}"
+    )
     with pytest.raises(ConfigError) as caught:
         load_config(text, env={"GITLAB_MESH_JUDGE_BAKES": "1s", "GITLAB_MESH_METRICS_MAX_AGE": "old"})
     places = [line.split(": ")[0] for line in caught.value.problems]
