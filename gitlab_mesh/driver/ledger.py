@@ -125,7 +125,9 @@ class Ledger:
         """Take a Lease that somebody deleted or emptied anew; one that another holds is lost."""
         try:
             found = self.ports.lock.read()
-            if found is not None and found.holder not in ("", self.ports.driver.holder):
+            # The same identity with a higher fence is our successor: ``after_script`` runs beside a job that lives on.
+            ours = self.lease.fence if self.lease is not None else 0
+            if found is not None and found.holder and (found.holder != self.ports.driver.holder or found.fence > ours):
                 self.lease = None
                 return str(error)
             taken = self.taken_by()
