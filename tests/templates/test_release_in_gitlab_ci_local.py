@@ -68,7 +68,8 @@ def release(project: Project, sandbox: Sandbox, tag: str) -> Pipeline:
 
 
 def notes(sandbox: Sandbox) -> list[str]:
-    return [note.body for note in sandbox.gitlab.merge_request.notes if not note.system]
+    """The sticky notes; a rejected release opens a thread beside them."""
+    return [note.body for note in sandbox.gitlab.merge_request.notes if not note.system and not note.threaded]
 
 
 def image(sandbox: Sandbox) -> str:

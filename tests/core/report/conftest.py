@@ -210,6 +210,15 @@ class Chromium:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **params: Any) -> Any:
+        """Send a command and wait for its answer; it is killed if it says nothing for a minute."""
+        watchdog = threading.Timer(60, self._kill)
+        watchdog.start()
+        try:
+            return self._call(method, params)
+        finally:
+            watchdog.cancel()
+
+    def _call(self, method: str, params: dict[str, Any]) -> Any:
         """Send a command and wait for its answer; events on the way are kept."""
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": params}
@@ -260,23 +269,23 @@ class Chromium:
         data = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
         path.write_bytes(base64.b64decode(data))
 
-    def close(self) -> None:
-        """End it and everything that it started."""
+    def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+    def close(self) -> None:
+        """End it and everything that it started."""
+        self._kill()
         self._output.close()
         self._input.close()
 
 
 @pytest.fixture(scope="session")
 def chromium(require_tool: Callable[[str], Path]) -> Iterator[Chromium]:
-    """One Chromium for all tests; killed if it says nothing for two minutes."""
+    """One Chromium for all tests."""
     program = require_tool("chromium")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = Chromium(program, profile)
-        watchdog = threading.Timer(120, browser.close)
-        watchdog.start()
         yield browser
-        watchdog.cancel()
         browser.close()
