@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,8 +71,13 @@ def test_the_deployer_may_do_what_a_release_needs(shared: Sandbox) -> None:
         assert review["status"]["allowed"], rule
 
 
+def is_ready(pod: Any) -> bool:
+    """The sandbox is up with its first ready pod; others may still be starting."""
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions", ()))
+
+
 def test_pods_answer_through_the_api(shared: Sandbox) -> None:
-    pod = shared.client().list("Pod", "shop")[0]["metadata"]["name"]
+    pod = next(item["metadata"]["name"] for item in shared.client().list("Pod", "shop") if is_ready(item))
     proxy = shared.cluster.api.pod_proxy
     assert proxy
     status, headers, body = proxy("shop", pod, 8080, "/version?x=1")
