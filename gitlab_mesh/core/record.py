@@ -48,6 +48,11 @@ class Driver:
         """Identity for the Lease: the same CI job (``after_script``) has the same one; a retry is a new job."""
         return f"{self.pipeline or 'local'}/{self.job or 'local'}"
 
+    @property
+    def who(self) -> str:
+        """Who drives, for people: pipeline, job, address."""
+        return f"pipeline {self.pipeline or '–'}, job {self.job or '–'} {self.url}".rstrip()
+
 
 @dataclass(frozen=True, slots=True)
 class SideIdentity:

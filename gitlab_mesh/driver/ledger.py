@@ -69,10 +69,8 @@ class Ledger:
         record, version = self.ports.store.read()
         if version == self.version or record is None or self._is_ours(record):
             return ""
-        driver = record.driver
-        who = f"pipeline {driver.pipeline or '?'}, job {driver.job or '?'} {driver.url}".rstrip()
         state = "ended it" if record.finished else "took it over"
-        return f"rollout {self.record.id} is not ours any more: {who} {state}"
+        return f"rollout {self.record.id} is not ours any more: {record.driver.who} {state}"
 
     def wait(self, seconds: float) -> None:
         """Wait, renewing the lease meanwhile; a signal ends the wait early."""

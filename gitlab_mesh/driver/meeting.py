@@ -46,7 +46,7 @@ def meet(record: Record, driver: Driver, *, release: str, on_newer: str, continu
         PolicyRefusedError: It belongs to a newer pipeline.
         ConflictError: Policy says to refuse.
     """
-    who = f"pipeline {record.driver.pipeline or '–'}, job {record.driver.job or '–'} {record.driver.url}".rstrip()
+    who = record.driver.who
     same_pipeline = bool(driver.pipeline) and record.release_pipeline == driver.pipeline
     if is_newer(record.release_pipeline, driver.pipeline):
         raise PolicyRefusedError(
@@ -107,5 +107,5 @@ def await_end(ports: ServicePorts, record: Record, *, seconds: float) -> Found |
             return found
         ports.console.progress(f"rollout {record.id} is in phase {record.phase}; waiting")
         clock.sleep(min(POLL_SECONDS, ports.service.rollout.lease / 4))
-    who = f"pipeline {record.driver.pipeline or '–'}, job {record.driver.job or '–'} {record.driver.url}".rstrip()
+    who = record.driver.who
     raise _refusal(record, who)

@@ -116,12 +116,10 @@ def check_record(record: Record | None, lease: LeaseState | None, release: Relea
     name = f"{record.namespace}/{record.service}"
     if not record.finished:
         holder = lease.holder if lease is not None and lease.holder else ""
-        driver = (
-            f"pipeline {record.driver.pipeline or '?'}, job {record.driver.job or '?'} {record.driver.url}".rstrip()
-        )
         raise ConflictError(
             f"rollout {record.id} of {name} is not finished: phase {record.phase}, canary weight {record.weight:.2%}",
-            why=f"driven by {driver}" + (f"; the lease is held by {holder}" if holder else "; nobody holds its lease"),
+            why=f"driven by {record.driver.who}"
+            + (f"; the lease is held by {holder}" if holder else "; nobody holds its lease"),
             hint=f"wait for it, or end it: gitlab-mesh job rollback --service {record.service}",
         )
     if is_newer(record.release_pipeline, pipeline):
