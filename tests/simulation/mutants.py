@@ -13,11 +13,10 @@ from typing import Any
 
 from gitlab_mesh.adapters.kubernetes.istio import IstioRouter
 from gitlab_mesh.adapters.kubernetes.store import ConfigMapRolloutStore
-from gitlab_mesh.core import rollout as machine
 from gitlab_mesh.core.metrics import window
 from gitlab_mesh.core.metrics.counts import Counts, Snapshot
 from gitlab_mesh.core.report.model import Outcome
-from gitlab_mesh.core.rollout import Action, End, Evidence, Phase, RolloutState, Verb
+from gitlab_mesh.core.rollout import Action, End, Evidence, Phase, RolloutState, Verb, way_in
 from gitlab_mesh.driver import executor, recovery, resuming, watch
 from gitlab_mesh.driver.actions import Actions
 from gitlab_mesh.driver.ledger import Ledger
@@ -316,7 +315,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (executor, "WAY_OUT_PATIENCE_SECONDS", _value(1e9)), (recovery, "WAY_OUT_PATIENCE_SECONDS", _value(1e9)),
     )),
     Mutant("stable is scaled down at the promotion", ("S9",), ((Actions, "_patch_stable", _also_scales_stable),)),
-    Mutant("one canary pod is enough for any weight", ("S9",), ((machine, "needed_replicas", _always(1)),)),
+    Mutant("one canary pod is enough for any weight", ("S9",), ((way_in, "needed_replicas", _always(1)),)),
     Mutant("old pods count as ready new ones", ("S9",), ((_workload(), "_ready_and_current", _half_ready),)),
     Mutant("looks wait for the note", ("S10",), ((Narrator, "after", _posts_first),)),
     Mutant("GitLab is told before weight 0", ("S10",), ((Actions, "_end", _tells_gitlab_at_the_end),)),

@@ -1,0 +1,216 @@
+"""The words of the rollout machine: phases, verbs, plan, state, evidence, action; values without behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from gitlab_mesh.core.judge.model import Judgement, SideHealth
+from gitlab_mesh.core.report.model import Outcome
+
+__all__ = ["Action", "Done", "Drift", "End", "Evidence", "Phase", "Plan", "RolloutState", "Step", "Verb"]
+
+
+class Phase(StrEnum):
+    """Where a rollout is; log, note, record and ``status`` use these words."""
+
+    PREFLIGHT = "preflight"
+    LOCK = "lock"
+    DEPLOY = "deploy"
+    SMOKE = "smoke"
+    STEP = "step"
+    PAUSED = "paused"
+    AWAITING_PROMOTION = "awaiting-promotion"
+    PROMOTE = "promote"
+    ROLL_BACK = "roll-back"
+    CLEAN_UP = "clean-up"
+    HELD = "held"
+    DONE = "done"
+
+
+class Verb(StrEnum):
+    """What an action does."""
+
+    PREFLIGHT = "preflight"
+    LOCK = "lock"
+    PREPARE = "prepare"
+    DEPLOY = "deploy"
+    AWAIT_CANARY = "await-canary"
+    SMOKE = "smoke"
+    SCALE = "scale"
+    SET_WEIGHT = "set-weight"
+    LOOK = "look"
+    CONFIRM = "confirm"
+    NEXT_STEP = "next-step"
+    PAUSE = "pause"
+    REASSERT = "reassert"
+    BEGIN_PROMOTION = "begin-promotion"
+    PATCH_STABLE = "patch-stable"
+    AWAIT_STABLE = "await-stable"
+    REVERT_STABLE = "revert-stable"
+    END = "end"
+    DRAIN = "drain"
+    SCALE_DOWN = "scale-down"
+    AWAIT_GONE = "await-gone"
+    DELETE = "delete"
+    RESTORE = "restore"
+    CLOSE = "close"
+    RELEASE = "release"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One weight step: the canary's share (0–1), the shortest time at it, and whether to pause before it."""
+
+    share: float
+    bake_seconds: float
+    pause: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the rollout means to do; seconds are monotonic durations."""
+
+    steps: tuple[Step, ...]
+    stable_replicas: int
+    deadline_seconds: float
+    ready_seconds: float
+    confirm_seconds: float
+    drain_seconds: float
+    promote: str = "image"  # or "external"
+    hold_inconclusive: bool = False
+    reassert: int = 2
+    enforce: bool = True
+    first: bool = False
+    hotfix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why and how it ends."""
+
+    outcome: Outcome
+    reason: str
+    signal: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What has been achieved and what is left to undo; each flag is set by the action that did it."""
+
+    locked: bool = False
+    prepared: bool = False
+    deployed: bool = False
+    ready: bool = False
+    smoked: bool = False
+    confirmed: bool = False
+    stable_patched: bool = False
+    stable_ready: bool = False
+    drained: bool = False
+    scaled_down: bool = False
+    gone: bool = False
+    deleted: bool = False
+    restored: bool = False
+    closed: bool = False
+    released: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutState:
+    """Where the rollout is.
+
+    Attributes:
+        plan: See ``Plan``.
+        phase: See ``Phase``.
+        started: When it began.
+        since: When the current phase, step or wait began.
+        step: Index into ``plan.steps``.
+        written: Share of the canary that our last write left in the route; 0 before the first.
+        replicas: Canary replicas asked for last.
+        reasserted: How often a foreign weight was overwritten.
+        continued: Index of the last step whose pause is over.
+        exposed: Whether the canary ever had a weight above 0.
+        late_looks: Looks at the drain that ended after its time, in a row.
+        end: Set once it is on the way out.
+    """
+
+    plan: Plan
+    phase: Phase = Phase.PREFLIGHT
+    started: float = 0.0
+    since: float = 0.0
+    step: int = 0
+    written: float = 0.0
+    replicas: int = 0
+    reasserted: int = 0
+    continued: int = -1
+    exposed: bool = False
+    late_looks: int = 0
+    done: Done = field(default_factory=Done)
+    end: End | None = None
+
+    def with_(self, **changes: object) -> RolloutState:
+        """Return a copy with the changes."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    @property
+    def pause_due(self) -> bool:
+        """Whether the rollout must wait for a person before the current step's weight is written."""
+        step = self.plan.steps[self.step]
+        return step.pause and self.continued < self.step and self.written != step.share
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The route is not as we wrote it: who wrote it, and the share that is there now (None: not ours to read)."""
+
+    writer: str
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known now; everything is optional, and what is missing never opens a gate.
+
+    Attributes:
+        judgement: The judge's word at the last look at this weight.
+        contradicts: Whether the observed share contradicts the written weight; None: too few requests to say.
+        canary: Health of the canary.
+        stable: Health of stable.
+        drift: A foreign write that was found.
+        lost_lock: Somebody else holds the lease or the fence; the text says who.
+        signal: Number of the signal that asks us to end.
+        canary_flat: Whether the canary's requests have gone flat since weight 0; None: nobody can tell.
+        follows: Whether most of the canary's former share is gone since weight 0, so that what still comes bypasses
+            the route; None: nobody can tell.
+        canary_gone: Whether no pod of the canary is left.
+        canary_down: Whether no pod of the canary is ready; None: nobody looked.
+        stable_down: The same for stable.
+    """
+
+    judgement: Judgement | None = None
+    contradicts: bool | None = None
+    canary: SideHealth | None = None
+    stable: SideHealth | None = None
+    drift: Drift | None = None
+    lost_lock: str = ""
+    signal: int = 0
+    canary_flat: bool | None = None
+    follows: bool | None = None
+    canary_gone: bool = False
+    canary_down: bool | None = None
+    stable_down: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What to do next.
+
+    ``share``, ``replicas`` and ``end`` are given where the verb needs them; ``why`` is the log's sentence.
+    """
+
+    verb: Verb
+    why: str = ""
+    share: float = 0.0
+    replicas: int = 0
+    end: End | None = None
