@@ -149,7 +149,7 @@ def roll_back(
     if ledger.record.ending == Outcome.PROMOTED and end.outcome is not Outcome.PROMOTED:
         end = End(Outcome.PROMOTED, "stable ran the release already when the job ended; the rest was tidied up")
     patience.until_done(lambda: fend_off(ports, ledger.record))
-    watch = Watch(ports, Timeline(), started, fence=ledger.fence)
+    watch = Watch(ports, Timeline(), started, fence=ledger.fence, former=_former_share(ports, ledger.record))
     route = patience.until_done(lambda: take_route(ports, ledger))
     if route is not None:
         watch.written(route, route.share or 0.0)
@@ -169,6 +169,13 @@ def roll_back(
     )
     narrator.conclude(report)
     return JobResult(report, error)
+
+
+def _former_share(ports: ServicePorts, record: Record) -> float | None:
+    """What the canary had at most before weight 0, where that is written already; None if nobody knows."""
+    if f"Deployment/{ports.service.namespace}/{ports.service.stable_workload}" in record.originals:
+        return 1.0
+    return record.steps[record.step] if 0 <= record.step < len(record.steps) else None
 
 
 def take_record(

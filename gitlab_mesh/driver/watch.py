@@ -57,6 +57,7 @@ class Watch:
         started: Monotonic time of the run's start.
         fence: Our fence annotation.
         expected: The share that we wrote last; None before the first write.
+        former: The share in force before weight 0; None while nobody knows.
         version: resourceVersion of the route after our last write.
         samples: What the judge saw, rendered for ``judge replay``.
     """
@@ -67,6 +68,7 @@ class Watch:
     fence: str = ""
     judge: JudgeLike | None = None
     expected: float | None = None
+    former: float | None = None
     version: str = ""
     meter: MeterState = field(default_factory=MeterState)
     route: RouteState | None = None
@@ -88,6 +90,7 @@ class Watch:
     def written(self, route: RouteState, share: float) -> None:
         """A weight of ours is in force from now on: a new window begins."""
         self.route, self.expected, self.version = route, share, _version(route)
+        self.former = share or self.former
         self.meter = mark(self.meter)
         self.requests = dict.fromkeys(Side, 0)
         self.quiet_looks = self.seen_looks = 0
@@ -140,7 +143,15 @@ class Watch:
         flat: bool | None = None
         if self.seen_looks and self.quiet_looks != 1:  # one quiet look may be chance, two in a row are flat
             flat = self.quiet_looks > 1
-        return Evidence(canary_flat=flat, canary=health_of(canary), stable=health_of(stable), drift=drift)
+        health = {"canary": health_of(canary), "stable": health_of(stable)}
+        return Evidence(canary_flat=flat, follows=self._follows(), drift=drift, **health)
+
+    def _follows(self) -> bool | None:
+        """Whether more than half of the canary's former share is gone since weight 0 was written."""
+        stable, canary = self.requests[Side.STABLE], self.requests[Side.CANARY]
+        if not self.former or stable + canary == 0:
+            return None
+        return canary < (stable + canary) * self.former / 2
 
     def _drift_while_draining(self) -> Drift | None:
         """Say who gave the canary a weight again after we wrote 0."""

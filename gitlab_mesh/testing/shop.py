@@ -85,6 +85,7 @@ class ShopModel:
         clock: The simulated clock; None: a new one. Each of its sleeps must call ``pass_time``.
         lag: Seconds until all proxies follow a changed route.
         latency: Whether latencies are drawn at all; without them a run is cheaper.
+        bypass: Part of the requests that do not follow the route.
 
     Attributes:
         failed: Requests that the application answered with an error, by side.
@@ -102,6 +103,7 @@ class ShopModel:
         clock: FakeClock | None = None,
         lag: float = 0.0,
         latency: bool = True,
+        bypass: float = 0.0,
     ) -> None:
         self.clock = clock or FakeClock(on_sleep=self._pass)
         self.cluster: Any = cluster or MemoryCluster(now=self.clock.now)
@@ -111,7 +113,7 @@ class ShopModel:
         self._kubelet = self.cluster.as_actor("kubelet")
         draw = random.Random(seed)
         self.workloads = PodsModel(self._kubelet, self.clock.monotonic, self.metrics, tags, draw)
-        self.traffic = TrafficModel(self.workloads, self.metrics, draw, lag=lag, latency=latency)
+        self.traffic = TrafficModel(self.workloads, self.metrics, draw, lag=lag, latency=latency, bypass=bypass)
         self.settle(seconds=60.0)
 
     @property

@@ -25,10 +25,11 @@ class TrafficModel:
         draw: Randomness.
         lag: Seconds until the proxies follow a changed route.
         latency: Whether latencies are drawn.
+        bypass: Part of the requests whose callers do not follow the route: they reach any ready pod of the Service.
         failed: Requests answered with an error, by side.
         lost: Requests that found no ready pod.
         losses: When, for which side and how many were lost.
-        last_canary: Time of the canary's last request (lost ones included).
+        last_canary: Time of the last request that the route led to the canary (lost ones included).
     """
 
     workloads: PodsModel
@@ -36,6 +37,7 @@ class TrafficModel:
     draw: random.Random
     lag: float = 0.0
     latency: bool = True
+    bypass: float = 0.0
     failed: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     lost: int = 0
     losses: list[tuple[float, Side | None, int]] = field(default_factory=list)
@@ -74,6 +76,12 @@ class TrafficModel:
         requests, self._carry = int(self._carry), self._carry % 1
         if not requests:
             return
+        beside = self._draw(requests, self.bypass)
+        if beside:
+            requests -= beside
+            pods = [*self.workloads.ready(Side.STABLE), *self.workloads.ready(Side.CANARY)]
+            self.draw.shuffle(pods)
+            self._serve_pods(pods, beside)
         if share is None:
             self._lose(end, None, requests)
             return
@@ -86,8 +94,11 @@ class TrafficModel:
             pods = self.workloads.ready(side)
             if not pods:
                 self._lose(end, side, count)
-            for number, pod in enumerate(pods):
-                self._serve_pod(pod, count // len(pods) + (number < count % len(pods)))
+            self._serve_pods(pods, count)
+
+    def _serve_pods(self, pods: list[ModelPod], count: int) -> None:
+        for number, pod in enumerate(pods):
+            self._serve_pod(pod, count // len(pods) + (number < count % len(pods)))
 
     def _lose(self, time: float, side: Side | None, count: int) -> None:
         self.lost += count

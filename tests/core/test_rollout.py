@@ -142,6 +142,20 @@ def test_a_canary_that_still_gets_requests_is_kept_and_a_person_is_called() -> N
     assert Verb.SCALE_DOWN not in verbs(actions)
 
 
+@pytest.mark.parametrize("follows", [True, False, None])
+def test_requests_that_never_end_are_unsafe_and_only_what_bypasses_the_route_loses_its_pods(
+    follows: bool | None,
+) -> None:
+    end = End(Outcome.ROLLED_BACK, "on request")
+    done = Done(locked=True, prepared=True, deployed=True)
+    state = RolloutState(PLAN, Phase.ROLL_BACK, written=0.5, exposed=True, done=done, end=end)
+    _, last, actions = drive(lambda *_: replace(GOOD, canary_flat=False, follows=follows), state)
+    assert last.end is not None
+    assert last.end.outcome is Outcome.UNSAFE
+    assert (Verb.SCALE_DOWN in verbs(actions)) is (follows is True)
+    assert Verb.DELETE not in verbs(actions)
+
+
 def test_unknown_drain_waits_out_its_time() -> None:
     state = RolloutState(PLAN, Phase.ROLL_BACK, written=0.5, exposed=True, done=Done(True, True, True))
     state = state.with_(end=End(Outcome.ROLLED_BACK, "asked"))
