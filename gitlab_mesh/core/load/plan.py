@@ -61,6 +61,7 @@ class LoadPlan:
         origin_header: Header that the application itself sets: answers are counted by its value, and a 5xx without
             it (made by a proxy on the way) is a ``proxy_5xx``.
         allowed_hosts: Hosts outside loopback that may be loaded.
+        options: Of the engine, where it is a plug-in.
         seed: Of the Poisson arrivals and of the mix; None: different each time.
 
     Raises:
@@ -85,6 +86,7 @@ class LoadPlan:
     tls: TlsPlan = TlsPlan()
     max_rate: float = _MAX_RATE
     max_body_bytes: int = 16 * 1024 * 1024
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         parts = self.parts

@@ -87,6 +87,7 @@ class LoadResult:
         cpu_ratio: Share of one core that the generator's process used.
         limits: Why the generator, not the target, was the limit; empty: it was not.
         interrupted: The run was ended from outside.
+        closed_loop: Users waited for answers, so latency counts from the real send and not from the intended one.
     """
 
     planned_rate: float
@@ -104,6 +105,7 @@ class LoadResult:
     cpu_ratio: float = 0.0
     limits: tuple[str, ...] = ()
     interrupted: bool = False
+    closed_loop: bool = False
 
     @property
     def requests(self) -> int:
@@ -171,6 +173,7 @@ class LoadResult:
         self.cpu_ratio = max(self.cpu_ratio, other.cpu_ratio)
         self.limits = (*self.limits, *other.limits)
         self.interrupted = self.interrupted or other.interrupted
+        self.closed_loop = self.closed_loop or other.closed_loop
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values, with the raw histograms: the raw file, and the lines of the load process."""
@@ -196,6 +199,7 @@ class LoadResult:
             "cpu_ratio": self.cpu_ratio,
             "limits": list(self.limits),
             "interrupted": self.interrupted,
+            "closed_loop": self.closed_loop,
             "lag_p99_seconds": self.lag.quantile(0.99),
             "lag": self.lag.to_json(),
             "kinds": [
@@ -229,6 +233,7 @@ class LoadResult:
         result.slices = Slices.from_json(value)
         result.limits = tuple(str(limit) for limit in value["limits"])
         result.interrupted = bool(value["interrupted"])
+        result.closed_loop = bool(value.get("closed_loop"))  # younger than the schema
         return result
 
 

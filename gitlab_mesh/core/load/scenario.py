@@ -70,6 +70,7 @@ def plan_scenario(config: LoadConfig, read: Callable[[str], str], *, shard: tupl
         requests=requests,
         tls=TlsPlan(config.tls.ca, config.tls.certificate, config.tls.key, config.tls.server_name),
         max_rate=(config.max_rps or math.inf) * part,
+        options=config.engine_options,
     )
     plan.packets()  # says now what cannot be sent
     client = with_defaults(parse_thresholds(config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from gitlab_mesh.core.judge.model import Gate, Judgement, Verdict
@@ -9,6 +10,7 @@ from gitlab_mesh.core.load.result import KindResult, LoadResult
 from gitlab_mesh.core.load.slices import Slice
 from gitlab_mesh.core.report.formatting import format_count, format_percent, format_seconds, format_value
 from gitlab_mesh.core.report.model import (
+    Axis,
     Section,
     Series,
     SeriesSection,
@@ -21,7 +23,11 @@ from gitlab_mesh.core.report.model import (
 __all__ = ["describe_progress", "render_sections", "wrap_verdicts"]
 
 _LINES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
-_SPECTRUM = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999)
+_CLOSED_LOOP = (
+    "The users of this load waited for each answer before they sent again. While the target stood still it got fewer "
+    "requests, and those that were not sent do not count as slow: the times are a lower bound."
+)
+_SPECTRUM = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999)
 
 
 def describe_progress(result: LoadResult) -> str:
@@ -46,6 +52,8 @@ def render_sections(result: LoadResult) -> tuple[Section, ...]:
     sections: list[Section] = []
     if result.limits:
         sections.append(TextSection("The generator was the limit", "\n\n".join(f"{text}." for text in result.limits)))
+    if result.closed_loop:
+        sections.append(TextSection("How it was measured", _CLOSED_LOOP))
     sections.append(_render_kinds(result))
     if result.failed:
         sections.append(_render_errors(result))
@@ -59,7 +67,7 @@ def render_sections(result: LoadResult) -> tuple[Section, ...]:
             for name, one in sorted(result.answers.items())
         )
         sections.append(TableSection("Who answered", ("Version", "Answers", "5xx"), rows))
-    sections += [*_render_charts(result), _render_spectrum(result)]
+    sections += [*_render_charts(result), *_render_spectrum(result)]
     return tuple(sections)
 
 
@@ -69,7 +77,8 @@ def _render_kinds(result: LoadResult) -> TableSection:
     rows = [_kind_row(kind) for kind in kinds]
     if len(kinds) > 1:
         rows.append(_kind_row(result.total))
-    return TableSection("Latency, from the intended send", columns, tuple(rows))
+    title = "Latency, from the send" if result.closed_loop else "Latency, from the intended send"
+    return TableSection(title, columns, tuple(rows))
 
 
 def _kind_row(kind: KindResult) -> tuple[str, ...]:
@@ -97,11 +106,12 @@ def _render_charts(result: LoadResult) -> Iterator[SeriesSection]:
     if not slices:
         return
     latency = tuple(Series(name, _points(slices, share)) for name, share in _LINES)
-    yield SeriesSection("Latency by the intended send", "seconds", latency)
+    by = "send" if result.closed_loop else "intended send"
+    yield SeriesSection(f"Latency by the {by}", "seconds", latency)
     sent = tuple((start, one.requests / width) for start, one in slices)
     failed = tuple((start, one.errors / width) for start, one in slices)
     rates = (Series("requests", sent), Series("errors", failed))
-    yield SeriesSection("Requests by the intended send", "per_second", rates)
+    yield SeriesSection(f"Requests by the {by}", "per_second", rates)
 
 
 def _points(slices: Sequence[tuple[float, Slice]], share: float) -> tuple[tuple[float, float], ...]:
@@ -109,12 +119,27 @@ def _points(slices: Sequence[tuple[float, Slice]], share: float) -> tuple[tuple[
     return tuple((start, value) for start, value in found if value is not None)
 
 
-def _render_spectrum(result: LoadResult) -> TableSection:
-    """The percentiles as far as the number of requests carries them."""
+def _render_spectrum(result: LoadResult) -> Iterator[Section]:
+    """The percentiles as far as the number of requests carries them; in the chart each nine is as wide as the last."""
     latency = result.latency
+    carried = [share for share in _SPECTRUM if latency.count * (1 - share) >= 1]
+    points = tuple((-math.log10(1 - share), latency.quantile(share)) for share in carried)
+    if len(points) > 1:
+        axis = Axis(
+            "percentile",
+            tuple((place, _percentile_name(share)) for (place, _), share in zip(points, carried, strict=True)),
+        )
+        yield SeriesSection("Latency by percentile", "seconds", (Series("latency", points),), axis=axis)
     rows = tuple(
-        (f"p{share * 100:g}", format_seconds(latency.quantile(share)), format_count(round(latency.count * (1 - share))))
-        for share in _SPECTRUM
-        if latency.count * (1 - share) >= 1
+        (
+            _percentile_name(share),
+            format_seconds(latency.quantile(share)),
+            format_count(round(latency.count * (1 - share))),
+        )
+        for share in carried
     )
-    return TableSection("Percentiles", ("Percentile", "Latency", "Slower requests"), rows, folded=True)
+    yield TableSection("Percentiles", ("Percentile", "Latency", "Slower requests"), rows, folded=True)
+
+
+def _percentile_name(share: float) -> str:
+    return f"p{share * 100:g}" if share else "min"

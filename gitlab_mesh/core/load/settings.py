@@ -107,6 +107,11 @@ class LoadConfig:
 
     target: str | None = setting(None, unit="text", help="URL.")
     engine: str = setting("built-in", unit="name", help="built-in, or a plug-in's name.")
+    engine_options: Mapping[str, str] = setting(
+        factory=dict, unit="text",
+        help="Options of a plug-in's engine; locust: file, users, spawn_rate, processes, expect_workers, bind, port, "
+        "classes.",
+    )  # fmt: skip
     rate: float = setting(
         50.0, minimum=0.001, maximum=50000, help="Requests per second; not read if there are stages.",
         why="low enough not to hurt anybody who forgot to say one",

@@ -1,4 +1,4 @@
-"""A chart over time as inline SVG: both sides, phases as bands, marks as numbered flags, values on hover.
+"""A chart as inline SVG: both sides, phases as bands, marks as numbered flags, values on hover.
 
 No script is needed: a strip per sample shows a cursor by ``:hover`` and its values by ``<title>``. Colours come from
 the page's custom properties, so one drawing serves light and dark. The page draws each chart twice, wide and narrow,
@@ -14,10 +14,10 @@ from itertools import pairwise
 
 from gitlab_mesh.core.report.formatting import format_clock, format_value
 from gitlab_mesh.core.report.markdown import one_line
-from gitlab_mesh.core.report.model import SeriesSection
+from gitlab_mesh.core.report.model import Axis, SeriesSection
 from gitlab_mesh.core.report.scale import is_drawable, list_time_ticks, list_value_ticks, thin_out
 
-__all__ = ["NARROW", "WIDE", "ChartSize", "number_class", "render_chart"]
+__all__ = ["NARROW", "WIDE", "ChartSize", "format_position", "number_class", "render_chart"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def render_chart(section: SeriesSection, end: float, size: ChartSize, ident: str
 
     Args:
         section: What to draw; points that cannot be drawn (NaN, infinite) are left out.
-        end: Right end of the time axis, shared by all charts of a page.
+        end: Right end of the time axis, shared by all charts of a page that are over time.
         size: ``WIDE`` or ``NARROW``.
         ident: Prefix for the ids of title and description, unique on the page.
     """
@@ -85,9 +85,10 @@ def render_chart(section: SeriesSection, end: float, size: ChartSize, ident: str
         ticks = [0.0, 25.0, 50.0, 75.0, 100.0]
     else:
         ticks = list_value_ticks(low, high)
-    frame = _Frame(size, end, ticks)
+    frame = _Frame(size, section.axis.ticks[-1][0] if section.axis else end, ticks)
     names = ", ".join(one_line(series.name) for series in section.series)
-    about = f"{names} over {format_clock(end)} (min:s); the values are in the table below."
+    over = f"over {one_line(section.axis.title)}" if section.axis else f"over {format_clock(end)} (min:s)"
+    about = f"{names} {over}; the values are in the table below."
     parts = [
         f'<svg class="chart {size.name}" viewBox="0 0 {size.width} {size.height}"',
         f' role="img" aria-labelledby="{ident}-t {ident}-d">',
@@ -127,14 +128,34 @@ def _draw_axes(section: SeriesSection, frame: _Frame) -> Iterator[str]:
         yield f'<line class="grid" x1="{_LEFT}" x2="{frame.right}" y1="{y}" y2="{y}"/>'
         label = escape(one_line(format_value(tick, section.unit), 12))
         yield f'<text class="tick" x="{_LEFT - 8}" y="{y + 4:g}" text-anchor="end">{label}</text>'
-    for tick in list_time_ticks(frame.end, frame.size.ticks):
-        x = frame.x(tick)
+    axis = section.axis
+    positions = _axis_positions(axis, frame) if axis else list_time_ticks(frame.end, frame.size.ticks)
+    for tick in positions:
+        x, label = frame.x(tick), escape(format_position(tick, axis))
         yield f'<line class="grid" x1="{x}" x2="{x}" y1="{frame.bottom}" y2="{frame.bottom + 4}"/>'
-        yield f'<text class="tick" x="{x}" y="{frame.bottom + 17}" text-anchor="middle">{format_clock(tick)}</text>'
+        yield f'<text class="tick" x="{x}" y="{frame.bottom + 17}" text-anchor="middle">{label}</text>'
+    title = axis.title if axis else f"time since the start ({'h:min:s' if frame.end >= 3600 else 'min:s'})"
     yield (
         f'<text class="axis" x="{frame.right}" y="{frame.size.height - 5}" text-anchor="end">'
-        f"time since the start ({'h:min:s' if frame.end >= 3600 else 'min:s'})</text>"
+        f"{escape(one_line(title))}</text>"
     )
+
+
+def _axis_positions(axis: Axis, frame: _Frame) -> Iterator[float]:
+    """Yield the ticks that have room for their labels, the last one first."""
+    free_until = frame.size.width
+    for position, label in reversed(axis.ticks):
+        x, half = frame.x(position), len(label) * 3.2 + 3
+        if x + half <= free_until:
+            yield position
+            free_until = x - half
+
+
+def format_position(position: float, axis: Axis | None) -> str:
+    """Say where on the horizontal axis a value stands: its tick's label, or the time."""
+    if axis is None:
+        return format_clock(position)
+    return one_line(dict(axis.ticks).get(position, f"{position:g}"), 20)
 
 
 def _draw_marks(section: SeriesSection, frame: _Frame) -> Iterator[str]:
@@ -176,7 +197,7 @@ def _draw_strips(section: SeriesSection, frame: _Frame) -> Iterator[str]:
     samples = samples[:: max(1, -(-len(samples) // frame.size.samples))]
     middles = [(frame.x(one) + frame.x(two)) / 2 for one, two in pairwise(samples)]
     for left, right, time in zip([_LEFT, *middles], [*middles, frame.right], samples, strict=True):
-        dots, texts = "", [format_clock(time)]
+        dots, texts = "", [format_position(time, section.axis)]
         for index, series in enumerate(section.series):
             value = _value_at(series.points, time, step=section.step)
             if value is None:

@@ -13,6 +13,7 @@ from gitlab_mesh.core.judge.model import Judgement
 
 __all__ = [
     "Attempt",
+    "Axis",
     "Band",
     "Link",
     "LinksSection",
@@ -116,10 +117,19 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class SeriesSection:
-    """A chart over time. ``unit``: ``"percent"`` (0–100), ``"ratio"`` (0–1), ``"seconds"``, ``"per_second"``.
+class Axis:
+    """A horizontal axis that is not time: ``ticks`` are (position, label), rising, from 0 to the right end."""
 
-    ``step`` draws values that hold until the next point (weights).
+    title: str
+    ticks: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSection:
+    """A chart, over time if it has no ``axis`` of its own.
+
+    ``unit``: ``"percent"`` (0–100), ``"ratio"`` (0–1), ``"seconds"``, ``"per_second"``. ``step`` draws values that hold
+    until the next point (weights).
     """
 
     title: str
@@ -128,6 +138,7 @@ class SeriesSection:
     bands: tuple[Band, ...] = ()
     marks: tuple[Mark, ...] = ()
     step: bool = False
+    axis: Axis | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from html import escape
 
-from gitlab_mesh.core.report.chart import NARROW, WIDE, number_class, render_chart
+from gitlab_mesh.core.report.chart import NARROW, WIDE, format_position, number_class, render_chart
 from gitlab_mesh.core.report.formatting import NO_VALUE, format_clock, format_duration, format_time, format_value
 from gitlab_mesh.core.report.headline import say_sentence
 from gitlab_mesh.core.report.markdown import clean_text
@@ -83,7 +83,7 @@ def render_html(report: Report) -> str:
 
 
 def _time_end(report: Report, charts: Sequence[SeriesSection]) -> float:
-    times = [time for chart in charts for series in chart.series for time, _ in series.points]
+    times = [time for chart in charts if not chart.axis for series in chart.series for time, _ in series.points]
     times += [band.end for chart in charts for band in chart.bands]
     return max(time for time in (1.0, report.duration_seconds, *times) if is_drawable(time))
 
@@ -133,7 +133,7 @@ def _render_charts(charts: Sequence[SeriesSection], end: float) -> str:
     # one time axis: what happened is shown in every chart, also where the job put it into one only
     marks = max((chart.marks for chart in charts), key=len)
     bands = max((chart.bands for chart in charts), key=len)
-    charts = [replace(chart, marks=marks, bands=chart.bands or bands) for chart in charts]
+    charts = [chart if chart.axis else replace(chart, marks=marks, bands=chart.bands or bands) for chart in charts]
     figures = [_render_figure(chart, end, index) for index, chart in enumerate(charts)]
     events = "\n".join(
         f'<li class="{mark.tone.value}"><b aria-hidden="true">{number}</b><time>{format_clock(mark.time)}</time>'
@@ -141,7 +141,7 @@ def _render_charts(charts: Sequence[SeriesSection], end: float) -> str:
         for number, mark in enumerate(marks, 1)
     )
     listed = f'\n<section>\n<h2>Events</h2>\n<ol class="events">\n{events}\n</ol>\n</section>' if marks else ""
-    return "<section>\n<h2>Over time</h2>\n" + "\n".join(figures) + "\n</section>" + listed
+    return "<section>\n<h2>Charts</h2>\n" + "\n".join(figures) + "\n</section>" + listed
 
 
 def _render_figure(chart: SeriesSection, end: float, index: int) -> str:
@@ -168,12 +168,14 @@ def _render_values(chart: SeriesSection) -> str:
     lookup = [dict(series.points) for series in chart.series]
     rows = [
         (
-            format_clock(time),
+            format_position(time, chart.axis),
             *(format_value(values[time], chart.unit) if time in values else NO_VALUE for values in lookup),
         )
         for time in shown
     ]
-    return render_page_table(("Time", *(series.name for series in chart.series)), rows)
+    return render_page_table(
+        (chart.axis.title if chart.axis else "Time", *(series.name for series in chart.series)), rows
+    )
 
 
 def _render_other(section: Section) -> str:
