@@ -110,7 +110,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def main() -> int:
