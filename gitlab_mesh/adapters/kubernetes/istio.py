@@ -7,10 +7,11 @@ from typing import Any
 
 from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.core.mesh.additions import plan_prepare, plan_restore
+from gitlab_mesh.core.mesh.fencing import plan_fence
 from gitlab_mesh.core.mesh.hosts import resolve_host
 from gitlab_mesh.core.mesh.pair import Pair
 from gitlab_mesh.core.mesh.route import RouteChange, RouteState
-from gitlab_mesh.core.mesh.routing import plan_fence, plan_weight, read_state, routes_to
+from gitlab_mesh.core.mesh.routing import plan_weight, read_state, routes_to
 from gitlab_mesh.core.mesh.several import join_changes, join_states
 from gitlab_mesh.errors import ObjectMissingError, UsageError
 from gitlab_mesh.ports import Cluster, Object

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gitlab_mesh.core.mesh.choosing import find_again
+from gitlab_mesh.core.mesh.fencing import fence_of, put_on, take_off, unchanged
 from gitlab_mesh.core.mesh.pair import (
     FENCE_PATH,
     Json,
@@ -21,7 +23,7 @@ from gitlab_mesh.core.mesh.pair import (
     target_of,
     weight_of,
 )
-from gitlab_mesh.core.mesh.route import FENCE_ANNOTATION, ObjectPatch, Operation, RouteChange
+from gitlab_mesh.core.mesh.route import ObjectPatch, Operation, RouteChange
 from gitlab_mesh.core.mesh.routing import find_moved
 from gitlab_mesh.errors import ConflictError
 
@@ -34,22 +36,7 @@ def plan_prepare(virtual_service: Json, destination_rule: Json | None, pair: Pai
     Raises:
         ConflictError: The route carries the fence of another rollout, or the canary already gets traffic.
     """
-    metadata = virtual_service["metadata"]
-    annotations = metadata.get("annotations")
-    held = (annotations or {}).get(FENCE_ANNOTATION)
-    if held not in (None, fence):
-        raise ConflictError(
-            f"{label_of(virtual_service)} belongs to rollout {held}",
-            hint="gitlab-mesh job status shows it; gitlab-mesh job rollback ends it",
-        )
-    # Read before the record was written: whoever takes over meanwhile changes the object, and this fails.
-    operations: list[Operation] = _unchanged(virtual_service)
-    if annotations is None:
-        operations.append({"op": "add", "path": "/metadata/annotations", "value": {FENCE_ANNOTATION: fence}})
-    elif held is None:
-        operations.append({"op": "add", "path": FENCE_PATH, "value": fence})
-    else:
-        operations.append({"op": "test", "path": FENCE_PATH, "value": fence})
+    operations = put_on(virtual_service, fence)
     original_routes: dict[str, Any] = {}
     for index in find_moved(virtual_service, pair):
         http = virtual_service["spec"]["http"][index]
@@ -60,7 +47,10 @@ def plan_prepare(virtual_service: Json, destination_rule: Json | None, pair: Pai
         patches=(*rule_patches, patch_of(virtual_service, operations)),
         summary=f"prepare {label_of(virtual_service)}: fence, subsets {pair.stable}/{pair.canary}, canary at weight 0",
         originals={
-            key_of(virtual_service): {"http": original_routes, "had_annotations": annotations is not None},
+            key_of(virtual_service): {
+                "http": original_routes,
+                "had_annotations": virtual_service["metadata"].get("annotations") is not None,
+            },
             **rule_original,
         },
         create=rule_creates,
@@ -96,7 +86,7 @@ def plan_restore(
 
 def _restore_virtual_service(virtual_service: Json, pair: Pair, mine: Json, fence: str) -> list[Operation]:
     metadata = virtual_service["metadata"]
-    held = (metadata.get("annotations") or {}).get(FENCE_ANNOTATION)
+    held = fence_of(virtual_service)
     operations: list[Operation]
     if held is not None:
         require_fence(virtual_service, fence)
@@ -109,7 +99,7 @@ def _restore_virtual_service(virtual_service: Json, pair: Pair, mine: Json, fenc
             routes = virtual_service["spec"]["http"][index]["route"]
             operations += _restore_route(index, routes, was["route"], pair)
     if held is not None:
-        operations += _restore_annotations(virtual_service, bool(mine["had_annotations"]))
+        operations += take_off(virtual_service, had_annotations=bool(mine["had_annotations"]))
     return operations
 
 
@@ -165,13 +155,6 @@ def _restore_weight(path: str, route: Json, was: Json) -> list[Operation]:
     return [{"op": "remove", "path": f"{path}/weight"}]
 
 
-def _restore_annotations(virtual_service: Json, had_annotations: bool) -> list[Operation]:
-    annotations = virtual_service["metadata"].get("annotations") or {}
-    if had_annotations or set(annotations) != {FENCE_ANNOTATION}:
-        return [{"op": "remove", "path": FENCE_PATH}]
-    return [{"op": "remove", "path": "/metadata/annotations"}]
-
-
 def _prepare_rule(
     rule: Json | None, virtual_service: Json, pair: Pair
 ) -> tuple[tuple[ObjectPatch, ...], tuple[Json, ...], dict[str, Any]]:
@@ -205,18 +188,12 @@ def _prepare_rule(
         ]
     operations: list[Operation]
     if subsets is None:
-        operations = [*_unchanged(rule), {"op": "add", "path": "/spec/subsets", "value": missing}]
+        operations = [*unchanged(rule), {"op": "add", "path": "/spec/subsets", "value": missing}]
     else:
-        operations = [*_unchanged(rule), {"op": "test", "path": "/spec/subsets", "value": subsets}]
+        operations = [*unchanged(rule), {"op": "test", "path": "/spec/subsets", "value": subsets}]
         operations += [{"op": "add", "path": "/spec/subsets/-", "value": subset} for subset in missing]
     original = {"added": [subset["name"] for subset in missing], "had_subsets": subsets is not None}
     return (patch_of(rule, operations),), (), {key_of(rule): original}
-
-
-def _unchanged(obj: Json) -> list[Operation]:
-    """Condition that nobody wrote the object since it was read."""
-    version = obj["metadata"].get("resourceVersion")
-    return [{"op": "test", "path": "/metadata/resourceVersion", "value": version}] if version else []
 
 
 def _restore_rule(rule: Json, was: Json) -> list[Operation]:
@@ -231,18 +208,8 @@ def _restore_rule(rule: Json, was: Json) -> list[Operation]:
 
 
 def _find_again(virtual_service: Json, index: int, was: Json, pair: Pair) -> int | None:
-    https: Sequence[Json] = virtual_service.get("spec", {}).get("http", ())
-
     def has_pair(http: Json) -> bool:
-        routes = http.get("route", ())
-        return any(pair.is_canary(target_of(route)) for route in routes) and any(
-            pair.is_stable(target_of(route)) for route in routes
-        )
+        targets = [target_of(route) for route in http.get("route", ())]
+        return any(map(pair.is_canary, targets)) and any(map(pair.is_stable, targets))
 
-    if was.get("name"):
-        hits = [at for at, http in enumerate(https) if http.get("name") == was["name"] and has_pair(http)]
-        return hits[0] if hits else None
-    if index < len(https) and not https[index].get("name") and has_pair(https[index]):
-        return index
-    hits = [at for at, http in enumerate(https) if not http.get("name") and has_pair(http)]
-    return hits[0] if hits else None
+    return find_again(virtual_service.get("spec", {}).get("http", ()), index, was.get("name"), has_pair)

@@ -59,6 +59,10 @@ class RouteState:
         gateways: Names of the gateways that the route is bound to ("mesh" for sidecars).
         label: Pod label that tells the sides apart.
         label_values: Its values (stable, canary), as the subsets have them.
+        hosts: Hosts of Services of the sides' own (stable, canary), under which telemetry counts their requests, too;
+            empty where both sides share the service's host.
+        pending: Why it is known that the control plane has not taken the route up as it is written; empty where it
+            has, or where the kind of route cannot tell.
     """
 
     objects: Mapping[str, Mapping[str, Any]]
@@ -70,3 +74,16 @@ class RouteState:
     gateways: tuple[str, ...] = ("mesh",)
     label: str = "version"
     label_values: tuple[str, str] = ("stable", "canary")
+    hosts: tuple[str, str] = ("", "")
+    pending: str = ""
+
+    @property
+    def version(self) -> str:
+        """Changes when anybody writes one of the objects; what a controller says in a status is no such write."""
+        return ",".join(str(_version_of(item)) for item in self.objects.values())
+
+
+def _version_of(obj: Mapping[str, Any]) -> Any:
+    # The controller writes an HTTPRoute's status after every change of ours; the fence is compared by itself.
+    key = "generation" if obj.get("kind") == "HTTPRoute" else "resourceVersion"
+    return obj["metadata"].get(key, "")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gitlab_mesh.core.mesh.choosing import choose_routes
+from gitlab_mesh.core.mesh.fencing import fence_of
 from gitlab_mesh.core.mesh.hosts import resolve_host
 from gitlab_mesh.core.mesh.pair import (
     FENCE_PATH,
@@ -21,11 +23,11 @@ from gitlab_mesh.core.mesh.pair import (
     target_of,
     weight_of,
 )
-from gitlab_mesh.core.mesh.route import FENCE_ANNOTATION, Operation, RouteChange, RouteState
+from gitlab_mesh.core.mesh.route import Operation, RouteChange, RouteState
 from gitlab_mesh.core.mesh.weights import plan_pair
 from gitlab_mesh.errors import ConflictError, UsageError
 
-__all__ = ["find_moved", "plan_fence", "plan_weight", "read_state", "routes_to"]
+__all__ = ["find_moved", "find_writer", "plan_weight", "read_state", "routes_to"]
 
 
 def routes_to(virtual_service: Json, host: str) -> bool:
@@ -51,7 +53,6 @@ def find_moved(virtual_service: Json, pair: Pair) -> tuple[int, ...]:
         for index, http in enumerate(https)
         if any(pair.is_stable(target_of(route)) for route in http.get("route", ()))
     ]
-    names = [str(https[index].get("name", f"#{index}")) for index in candidates]
     if not candidates:
         found = sorted({str(target_of(route).get("host")) for http in https for route in http.get("route", ())})
         raise UsageError(
@@ -59,28 +60,7 @@ def find_moved(virtual_service: Json, pair: Pair) -> tuple[int, ...]:
             why=f"its destinations are {', '.join(found) or 'none'}",
             hint="set services.<name>.host or subsets.stable in mesh.yaml to what the route uses",
         )
-    if pair.routes:
-        chosen = []
-        for name in pair.routes:
-            hits = [index for index, http in enumerate(https) if http.get("name") == name]
-            if len(hits) != 1 or hits[0] not in candidates:
-                state = "does not exist" if not hits else "is there more than once"
-                if len(hits) == 1:
-                    state = f"does not lead to {pair.host}"
-                raise UsageError(
-                    f"{label}: the HTTP route {name!r} {state}",
-                    why=f"routes to {pair.host} are {', '.join(names)}",
-                    hint="name one of them in route.http",
-                )
-            chosen.append(hits[0])
-        return tuple(sorted(chosen))
-    if len(candidates) > 1:
-        raise UsageError(
-            f"{label}: {len(candidates)} HTTP routes lead to {pair.host}: {', '.join(names)}",
-            why="which of them the release may move is not ours to guess",
-            hint=f"name them in mesh.yaml, for example route: {{http: [{names[-1]}]}}, or all of them to move all",
-        )
-    return tuple(candidates)
+    return choose_routes(label, https, candidates, pair.routes, host=pair.host, word="HTTP route")
 
 
 def read_state(virtual_service: Json, destination_rule: Json | None, pair: Pair) -> RouteState:
@@ -95,14 +75,13 @@ def read_state(virtual_service: Json, destination_rule: Json | None, pair: Pair)
     objects = {key_of(virtual_service): virtual_service}
     if destination_rule is not None:
         objects[key_of(destination_rule)] = destination_rule
-    metadata = virtual_service["metadata"]
     return RouteState(
         objects=objects,
         share=max(shares) if shares else None,
         pair=pairs[0],
-        fence=(metadata.get("annotations") or {}).get(FENCE_ANNOTATION),
+        fence=fence_of(virtual_service),
         uniform=len(set(shares)) < 2,
-        writer=_writer(metadata.get("managedFields") or ()),
+        writer=find_writer(virtual_service, "f:http"),
         gateways=tuple(virtual_service.get("spec", {}).get("gateways") or ("mesh",)),
         label=pair.label,
         label_values=pair.labels,
@@ -139,31 +118,16 @@ def plan_weight(virtual_service: Json, pair: Pair, share: float, fence: str) -> 
     )
 
 
-def plan_fence(virtual_service: Json, fence: str) -> RouteChange:
-    """Rewrite the fence at a takeover: the old driver's next patch then fails its ``test``."""
-    annotations = virtual_service["metadata"].get("annotations")
-    held = (annotations or {}).get(FENCE_ANNOTATION)
-    if held == fence:
-        return RouteChange((), "fence is ours already")
-    operations: list[Operation] = []
-    if annotations is None:
-        operations.append({"op": "add", "path": "/metadata/annotations", "value": {FENCE_ANNOTATION: fence}})
-    else:
-        if held is not None:
-            operations.append({"op": "test", "path": FENCE_PATH, "value": held})
-        operations.append({"op": "add", "path": FENCE_PATH, "value": fence})
-    return RouteChange((patch_of(virtual_service, operations),), f"{label_of(virtual_service)}: fence {fence}")
-
-
 def weights_of(routes: Sequence[Json], pair: Pair) -> tuple[int, int | None]:
     stable_at, canary_at = positions(routes, pair)
     return weight_of(routes[stable_at], routes), None if canary_at is None else weight_of(routes[canary_at], routes)
 
 
-def _writer(managed_fields: Sequence[Json]) -> str:
+def find_writer(obj: Json, field: str) -> str:
+    """Return the field manager that last wrote this field of the object's spec, or ""."""
     writers = [
         (str(entry.get("time", "")), str(entry.get("manager", "")))
-        for entry in managed_fields
-        if "f:http" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+        for entry in obj["metadata"].get("managedFields") or ()
+        if field in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
     ]
     return max(writers)[1] if writers else ""

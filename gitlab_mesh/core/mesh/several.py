@@ -1,4 +1,4 @@
-"""Several VirtualServices of one service (a gateway's and the mesh's) read and changed as one."""
+"""Several routes of one service (a gateway's and the mesh's) read and changed as one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gitlab_mesh.core.mesh.route import ObjectPatch, RouteChange, RouteState
 
 __all__ = ["join_changes", "join_states"]
 
-_ROUTES = ("VirtualService",)
+_ROUTES = ("VirtualService", "HTTPRoute")
 
 
 def join_states(states: Sequence[RouteState]) -> RouteState:
@@ -34,20 +34,21 @@ def join_states(states: Sequence[RouteState]) -> RouteState:
         uniform=len(set(shares)) == 1 and all(state.uniform for state in states),
         writer=odd.writer or first.writer,
         gateways=tuple(dict.fromkeys(gateway for state in states for gateway in state.gateways)),
+        pending=next((state.pending for state in states if state.pending), ""),
     )
 
 
 def join_changes(changes: Sequence[RouteChange], *, restoring: bool = False) -> RouteChange:
-    """Join the changes of several routes; what they share (the DestinationRule) is written once.
+    """Join the changes of several routes; what they share (DestinationRule, Services) is written once.
 
     Make before break: the subsets come before every route that names them, and go after the last one is restored.
 
     Args:
-        changes: One a VirtualService, each with the same change of the DestinationRule.
+        changes: One a route, each with the same change of what they share.
         restoring: Whether additions are taken back.
     """
     first = changes[0]
-    routes = _once(patch for change in changes for patch in change.patches if patch.kind in _ROUTES)
+    routes = tuple(patch for change in changes for patch in change.patches if patch.kind in _ROUTES)
     shared = _once(patch for change in changes for patch in change.patches if patch.kind not in _ROUTES)
     return RouteChange(
         patches=(*routes, *shared) if restoring else (*shared, *routes),

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitlab_mesh.core.mesh.additions import plan_prepare, plan_restore
+from gitlab_mesh.core.mesh.fencing import plan_fence
 from gitlab_mesh.core.mesh.hosts import resolve_host
 from gitlab_mesh.core.mesh.pair import Pair
 from gitlab_mesh.core.mesh.route import FENCE_ANNOTATION, RouteChange
-from gitlab_mesh.core.mesh.routing import find_moved, plan_fence, plan_weight, read_state, routes_to
+from gitlab_mesh.core.mesh.routing import find_moved, plan_weight, read_state, routes_to
 from gitlab_mesh.core.mesh.weights import plan_pair
 from gitlab_mesh.errors import ConflictError, UsageError
 
