@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gitlab_mesh.core.record import Driver, Record, is_newer
-from gitlab_mesh.driver.recovery import Found, find_rollout
+from gitlab_mesh.driver.finding import Found, find_rollout
 from gitlab_mesh.errors import ConflictError, PolicyRefusedError
 from gitlab_mesh.job import ServicePorts
 

@@ -14,7 +14,8 @@ from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.core.record import Record, parse_record
 from gitlab_mesh.core.report.model import Outcome
 from gitlab_mesh.core.rollout import End
-from gitlab_mesh.driver.recovery import Found, find_rollout, roll_back
+from gitlab_mesh.driver.finding import Found, find_rollout
+from gitlab_mesh.driver.recovery import roll_back
 from gitlab_mesh.driver.snapshot import recorded_service
 from gitlab_mesh.errors import ConflictError, GitlabMeshError
 from gitlab_mesh.job import ServicePorts

@@ -143,8 +143,13 @@ class Watch:
         flat: bool | None = None
         if self.seen_looks and self.quiet_looks != 1:  # one quiet look may be chance, two in a row are flat
             flat = self.quiet_looks > 1
-        health = {"canary": health_of(canary), "stable": health_of(stable)}
-        return Evidence(canary_flat=flat, follows=self._follows(), drift=drift, **health)
+        return Evidence(
+            canary_flat=flat,
+            follows=self._follows(),
+            canary=health_of(canary),
+            stable=health_of(stable),
+            drift=drift,
+        )
 
     def _follows(self) -> bool | None:
         """Whether more than half of the canary's former share is gone since weight 0 was written."""

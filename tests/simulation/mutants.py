@@ -17,10 +17,10 @@ from gitlab_mesh.core.metrics import window
 from gitlab_mesh.core.metrics.counts import Counts, Snapshot
 from gitlab_mesh.core.report.model import Outcome
 from gitlab_mesh.core.rollout import Action, End, Evidence, Phase, RolloutState, Verb, way_in
-from gitlab_mesh.driver import executor, recovery, resuming, watch
-from gitlab_mesh.driver.actions import Actions
+from gitlab_mesh.driver import ending, executor, recovery, replacing, resuming, taking, watch
 from gitlab_mesh.driver.ledger import Ledger
 from gitlab_mesh.driver.narrator import Narrator
+from gitlab_mesh.driver.run import Run
 from gitlab_mesh.errors import GitlabMeshError
 from gitlab_mesh_jobs.canary import job as canary_job
 
@@ -210,11 +210,11 @@ def _believes_all(select: Any) -> Any:
 
 
 def _also_scales_stable(patch_stable: Any) -> Any:
-    def patched(self: Actions, action: Action, state: RolloutState) -> Any:
-        service = self.ports.service
+    def patched(run: Run, action: Action, state: RolloutState) -> Any:
+        service = run.ports.service
         where = ("Deployment", service.namespace, service.stable_workload)
-        self.ports.cluster.patch(*where, [{"op": "add", "path": "/spec/replicas", "value": 1}])
-        return patch_stable(self, action, state)
+        run.ports.cluster.patch(*where, [{"op": "add", "path": "/spec/replicas", "value": 1}])
+        return patch_stable(run, action, state)
 
     return patched
 
@@ -229,9 +229,9 @@ def _posts_first(after: Any) -> Any:
 
 
 def _tells_gitlab_at_the_end(end: Any) -> Any:
-    def ended(self: Actions, action: Action, state: RolloutState) -> Any:
-        self.ports.deployments.record("production", "failed")
-        return end(self, action, state)
+    def ended(run: Run, action: Action, state: RolloutState) -> Any:
+        run.ports.deployments.record("production", "failed")
+        return end(run, action, state)
 
     return ended
 
@@ -291,7 +291,7 @@ MUTANTS: tuple[Mutant, ...] = (
     )),
     Mutant("unsafe is called rejected", ("S3",), ((canary_job, "error_for", _harmless),)),
     Mutant("a takeover skips the drain where weight 0 is written", ("S3",), ((recovery, "rebuild", _never_exposed),)),
-    Mutant("a rollback gives up at the first failure", ("S3",), ((recovery.Patience, "until_done", _once),)),
+    Mutant("a rollback gives up at the first failure", ("S3",), ((taking.Patience, "until_done", _once),)),
     Mutant("weights are written under any fence", ("S4",), (_router("plan_weight", _without_tests),)),
     Mutant("a takeover does not fend off planned writes", ("S4", "S5"), (
         (recovery, "fend_off", _always(None)), (resuming, "fend_off", _always(None)),
@@ -312,11 +312,11 @@ MUTANTS: tuple[Mutant, ...] = (
         (executor, "decide_next", _decide_with(lambda state, now: state.with_(started=now))),
     )),
     Mutant("the way back never gives up", ("S8",), (
-        (executor, "WAY_OUT_PATIENCE_SECONDS", _value(1e9)), (recovery, "WAY_OUT_PATIENCE_SECONDS", _value(1e9)),
+        (executor, "WAY_OUT_PATIENCE_SECONDS", _value(1e9)), (taking, "WAY_OUT_PATIENCE_SECONDS", _value(1e9)),
     )),
-    Mutant("stable is scaled down at the promotion", ("S9",), ((Actions, "_patch_stable", _also_scales_stable),)),
+    Mutant("stable is scaled down at the promotion", ("S9",), ((replacing, "patch_stable", _also_scales_stable),)),
     Mutant("one canary pod is enough for any weight", ("S9",), ((way_in, "needed_replicas", _always(1)),)),
     Mutant("old pods count as ready new ones", ("S9",), ((_workload(), "_ready_and_current", _half_ready),)),
     Mutant("looks wait for the note", ("S10",), ((Narrator, "after", _posts_first),)),
-    Mutant("GitLab is told before weight 0", ("S10",), ((Actions, "_end", _tells_gitlab_at_the_end),)),
+    Mutant("GitLab is told before weight 0", ("S10",), ((ending, "note_end", _tells_gitlab_at_the_end),)),
 )  # fmt: skip

@@ -11,13 +11,14 @@ from gitlab_mesh.core.report.model import Outcome, Report
 from gitlab_mesh.core.rollout import End, RolloutState, worst_seconds
 from gitlab_mesh.driver.actions import Actions
 from gitlab_mesh.driver.executor import Executor
+from gitlab_mesh.driver.finding import Found
 from gitlab_mesh.driver.judging import build_judge
 from gitlab_mesh.driver.ledger import Ledger
 from gitlab_mesh.driver.meeting import Way, await_end, meet
 from gitlab_mesh.driver.narrator import Narrator
 from gitlab_mesh.driver.outcome import error_for, next_step_for
 from gitlab_mesh.driver.preflight import preflight
-from gitlab_mesh.driver.recovery import Found, roll_back
+from gitlab_mesh.driver.recovery import roll_back
 from gitlab_mesh.driver.rehearsal import rehearse
 from gitlab_mesh.driver.release import Release, plan_release
 from gitlab_mesh.driver.resuming import already_done, resume, waiting_result

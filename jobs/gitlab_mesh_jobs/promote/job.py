@@ -9,7 +9,8 @@ from gitlab_mesh.core.record import Record
 from gitlab_mesh.core.report.model import Outcome, Report
 from gitlab_mesh.core.resume import promoted_problem
 from gitlab_mesh.core.rollout import End
-from gitlab_mesh.driver.recovery import find_rollout, roll_back
+from gitlab_mesh.driver.finding import find_rollout
+from gitlab_mesh.driver.recovery import roll_back
 from gitlab_mesh.driver.workloads import read_workload
 from gitlab_mesh.errors import ConflictError, PolicyRefusedError
 from gitlab_mesh.job import Job, JobResult, ServicePorts

@@ -11,8 +11,9 @@ from typing import Any
 
 from gitlab_mesh.core.report.model import Outcome, Report
 from gitlab_mesh.core.rollout import End
+from gitlab_mesh.driver.finding import Found, find_rollout, free_lock
 from gitlab_mesh.driver.meeting import await_end
-from gitlab_mesh.driver.recovery import Found, find_rollout, free_lock, roll_back
+from gitlab_mesh.driver.recovery import roll_back
 from gitlab_mesh.driver.returning import to_previous
 from gitlab_mesh.errors import ConflictError
 from gitlab_mesh.job import Job, JobOption, JobResult, ServicePorts
