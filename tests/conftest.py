@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +15,12 @@ from hypothesis import HealthCheck, settings
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 """Where `make tools` puts programs that tests need (gitlab-ci-local)."""
+
+OPENAPI = ROOT.parent / "shared" / "gitlab-data" / "openapi_v3.subset.yaml"
+"""GitLab's OpenAPI description; its licence (CC BY-SA 4.0) keeps it outside of the project."""
+
+if TYPE_CHECKING:
+    from gitlab_mesh.sandbox.gitlab.contract import Contract
 
 settings.register_profile("fast", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -50,3 +58,24 @@ def require_tool() -> Callable[[str], Path]:
         pytest.skip(reason)
 
     return find
+
+
+@pytest.fixture(scope="session")
+def gitlab_description() -> Contract | None:
+    """GitLab's own description for emulated GitLabs to hold every request against; None where it is not at hand."""
+    if not OPENAPI.exists() or find_spec("openapi_core") is None:
+        return None
+    from gitlab_mesh.sandbox.gitlab.contract import Contract
+
+    return Contract.load(OPENAPI)
+
+
+@pytest.fixture
+def gitlab_contract(gitlab_description: Contract | None) -> Iterator[Contract | None]:
+    """The same; a request or an answer that GitLab's description does not know fails the test that caused it."""
+    if gitlab_description is None:
+        yield None
+        return
+    gitlab_description.violations.clear()
+    yield gitlab_description
+    assert gitlab_description.violations == []

@@ -9,6 +9,7 @@ import pytest
 
 from gitlab_mesh.gitlab import Connection, read_ci
 from gitlab_mesh.sandbox.gitlab import GitlabListener, GitlabServer, Role
+from gitlab_mesh.sandbox.gitlab.contract import Contract
 from gitlab_mesh.sandbox.gitlab.messages import Request
 from gitlab_mesh.sandbox.gitlab.state import Job, MergeRequest, Note, Pipeline, Project, User
 
@@ -57,8 +58,8 @@ def make_world() -> Callable[[GitlabServer], World]:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    server = GitlabServer()
+def world(gitlab_contract: Contract | None) -> Iterator[World]:
+    server = GitlabServer(contract=gitlab_contract)
     built = build_world(server)
     with GitlabListener(server):
         yield built

@@ -14,6 +14,7 @@ import pytest
 from gitlab_mesh.adapters.load import LoadPlan, load_command
 from gitlab_mesh.cli.demo_run import mesh_yaml
 from gitlab_mesh.sandbox.gitlab import Fault
+from gitlab_mesh.sandbox.gitlab.contract import Contract
 from gitlab_mesh.sandbox.shop import HOST
 from gitlab_mesh.sandbox.world import Sandbox
 
@@ -21,9 +22,10 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(420)]
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
+def sandbox(gitlab_contract: Contract | None) -> Iterator[Sandbox]:
     """A shop with 300 requests a second."""
     with Sandbox.start() as running:
+        running.gitlab.server.contract = gitlab_contract
         running.start_traffic(
             lambda url: load_command(
                 LoadPlan(url=url, rate=300, duration_seconds=300, headers={"Host": HOST}, origin_header="x-version")

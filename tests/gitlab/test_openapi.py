@@ -1,18 +1,20 @@
 """Every request that the library sends is one that GitLab's own OpenAPI description knows.
 
-The description is not part of this project (its licence is CC BY-SA 4.0): the test needs the folder
-``../shared/gitlab-data`` beside the checkout.
+The emulated GitLab holds every request of these folders' tests against it; here all kinds of calls are made once, and
+the check itself is checked. The description is not part of this project (its licence is CC BY-SA 4.0): it needs the
+folder ``../shared/gitlab-data`` beside the checkout.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
+from gitlab_mesh.errors import UsageError
 from gitlab_mesh.gitlab import (
     CommitStatuses,
     DeploymentRecords,
@@ -22,84 +24,44 @@ from gitlab_mesh.gitlab import (
     find_merge_request,
 )
 from gitlab_mesh.gitlab.marker import NoteOrder, render_note
-from gitlab_mesh.sandbox.gitlab.messages import Request
+from gitlab_mesh.sandbox.gitlab.contract import Contract
+from gitlab_mesh.sandbox.gitlab.messages import Answer, json_answer
+from tests.conftest import OPENAPI
 
 if TYPE_CHECKING:
     from tests.gitlab.conftest import World
 
-DESCRIPTION = Path(__file__).resolve().parents[2].parent / "shared" / "gitlab-data" / "openapi_v3.subset.yaml"
+DEPLOYMENTS = "/api/v4/projects/1/deployments"
 
 
-@pytest.fixture(scope="module")
-def description() -> dict[str, Any]:
-    if not DESCRIPTION.exists():
-        reason = f"{DESCRIPTION} is not here: GitLab's OpenAPI description is kept outside of the project"
+@pytest.fixture
+def contract(gitlab_contract: Contract | None) -> Contract:
+    if gitlab_contract is None:
+        reason = f"{OPENAPI} or openapi-core is not here: GitLab's OpenAPI description is kept outside of the project"
         if os.environ.get("GITLAB_MESH_REQUIRE_TOOLS") == "1":
             pytest.fail(f"required here: {reason}")
         pytest.skip(reason)
-    loaded: dict[str, Any] = yaml.load(DESCRIPTION.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return loaded
+    return gitlab_contract
 
 
-def check(description: dict[str, Any], request: Request) -> list[str]:
-    """Return what is wrong with a request: path, method, query parameters, body."""
-    name = f"{request.method} {request.path}"
-    operation = find_operation(description, request)
-    if operation is None:
-        return [f"{name}: no such operation"]
-    declared = {item["name"]: resolve(description, item["schema"]) for item in operation.get("parameters", [])}
-    problems = [f"{name}: no query parameter {query}" for query in request.query if query not in declared]
-    for query, value in request.query.items():
-        allowed = declared.get(query, {}).get("enum")
-        if allowed and value not in allowed:
-            problems.append(f"{name}: {query}={value} is none of {allowed}")
-    body = {key: value for key, value in request.fields.items() if key not in request.query}
-    content = resolve(description, operation.get("requestBody", {})).get("content", {})
-    if not content:
-        return problems + ([f"{name}: takes no body"] if body else [])
-    schema = resolve(description, next(iter(content.values()))["schema"])
-    properties = schema.get("properties", {})
-    problems += [f"{name}: no field {key}" for key in body if key not in properties]
-    problems += [f"{name}: field {key} is missing" for key in schema.get("required", []) if key not in body]
-    for key in body.keys() & properties.keys():
-        problems += [f"{name}: {key}: {problem}" for problem in check_value(body[key], properties[key])]
-    return problems
+def found(
+    contract: Contract, method: str, path: str, query: str = "", body: object = None, answer: object = None
+) -> str:
+    """Return what one exchange is blamed for, and forget it."""
+    raw = b"" if body is None else json.dumps(body).encode()
+    given = Answer(404) if answer is None else json_answer(answer)
+    contract.check(method, path, query, {"Content-Type": "application/json"}, raw, given)
+    said = "\n".join(contract.violations)
+    contract.violations.clear()
+    return said
 
 
-def find_operation(description: dict[str, Any], request: Request) -> dict[str, Any] | None:
-    segments = request.path.strip("/").split("/")
-    for path, operations in description["paths"].items():
-        parts = path.strip("/").split("/")
-        if (
-            len(parts) == len(segments)
-            and all(part.startswith("{") or part == segment for part, segment in zip(parts, segments, strict=True))
-            and (operation := operations.get(request.method.lower()))
-        ):
-            found: dict[str, Any] = operation
-            return found
-    return None
-
-
-def check_value(value: Any, schema: dict[str, Any]) -> list[str]:
-    from jsonschema import Draft4Validator  # the dialect of OpenAPI 3.0 schemas, as far as these use it
-
-    return [error.message for error in Draft4Validator(schema).iter_errors(value)]
-
-
-def resolve(description: dict[str, Any], item: dict[str, Any]) -> dict[str, Any]:
-    while "$ref" in item:
-        target: Any = description
-        for part in item["$ref"].removeprefix("#/").split("/"):
-            target = target[part]
-        item = target
-    return item
-
-
-def test_every_request_is_in_gitlabs_description(description: dict[str, Any], world: World) -> None:
+def test_every_kind_of_call(contract: Contract, world: World) -> None:
     job = world.job()
     bot = world.server.state.tokens[world.token].user
     for number in (1, 2):
         world.server.comment(world.merge_request, bot, render_note("shop", "old", NoteOrder(number, "", 1)))
+    before = contract.checked
     connection = world.connect(job)
     notes = StickyNotes(connection, settle_seconds=0.01)
     assert notes.post("shop", "first") == notes.post("shop", "second") == notes.post("cart", "new") == ""
@@ -113,18 +75,45 @@ def test_every_request_is_in_gitlabs_description(description: dict[str, Any], wo
     assert statuses.set("running", "mesh", **text) == statuses.set("running", "mesh") == ""
     after = world.server.start_pipeline(world.project, world.dana, sha=world.server.merge(world.merge_request))
     assert find_merge_request(world.connect(world.job(after))).merge_requests
-    # GET /user is not in the subset.
-    requests = [request for request in world.server.requests if request.path != "/api/v4/user"]
-    assert {request.method for request in requests} == {"GET", "POST", "PUT", "DELETE"}
-    assert [problem for request in requests for problem in check(description, request)] == []
+    assert {request.method for request in world.server.requests} == {"GET", "POST", "PUT", "DELETE"}
+    described = [request for request in world.server.requests if request.path != "/api/v4/user"]
+    assert contract.checked - before == len(described)
+    assert contract.violations == []
 
 
-def test_the_check_itself_finds_mistakes(description: dict[str, Any]) -> None:
-    path = "/api/v4/projects/1/deployments"
-    wrong = Request("POST", path, (), {}, {}, {"environment": "x", "sha": 5, "tag": False, "status": "rejected"})
-    found = "\n".join(check(description, wrong))
-    assert "field ref is missing" in found
-    assert "'rejected' is not one of" in found
-    assert "5 is not of type 'string'" in found
-    assert check(description, Request("GET", path, (), {}, {"colour": "red"}, {"colour": "red"}))
-    assert check(description, Request("GET", "/api/v4/nothing", (), {}))
+def test_requests_that_gitlab_would_refuse_are_found(contract: Contract) -> None:
+    wrong = {"environment": "x", "sha": 5, "tag": False, "status": "rejected"}
+    said = found(contract, "POST", DEPLOYMENTS, body=wrong)
+    assert "'ref' is a required property" in said
+    assert "status: 'rejected' is not one of" in said
+    assert "sha: 5 is not of type 'string'" in said
+    right = {"environment": "x", "sha": "5", "ref": "main", "tag": False, "status": "running"}
+    assert found(contract, "POST", DEPLOYMENTS, body=right) == ""
+    assert "'colour' was unexpected" in found(contract, "POST", DEPLOYMENTS, body={**right, "colour": "red"})
+    assert found(contract, "GET", DEPLOYMENTS, "status=success&per_page=20") == ""
+    assert "no query parameter colour" in found(contract, "GET", DEPLOYMENTS, "colour=red")
+    assert "'rejected' is not one of" in found(contract, "GET", DEPLOYMENTS, "status=rejected")
+    assert "no such operation" in found(contract, "GET", "/api/v4/nothing")
+    assert "no such operation" in found(contract, "PATCH", DEPLOYMENTS)
+    assert found(contract, "GET", "/api/v4/user") == "", "documented, and missing in the generated description"
+
+
+def test_answers_that_gitlab_would_not_give_are_found(contract: Contract) -> None:
+    path = f"{DEPLOYMENTS}/1"
+    assert found(contract, "GET", path, answer={"id": 1, "status": "success", "deployable": None}) == ""
+    assert "'colour' was unexpected" in found(contract, "GET", path, answer={"id": 1, "colour": "red"})
+    assert "id: 'one' is not of type 'integer'" in found(contract, "GET", path, answer={"id": "one"})
+
+
+def test_a_violation_fails_the_test_that_caused_it(contract: Contract, world: World) -> None:
+    headers = {"PRIVATE-TOKEN": world.token, "Content-Type": "application/json"}
+    target = f"/api/v4/projects/{world.project.id}/deployments"
+    world.server.handle("POST", f"{target}?colour=red", headers, b"{}")
+    assert any("no query parameter colour" in line for line in contract.violations)
+    contract.violations.clear()  # or the fixture would fail this test, too
+
+
+def test_a_description_that_is_none(tmp_path: Path) -> None:
+    pytest.importorskip("openapi_core", reason="openapi-core is not installed")
+    with pytest.raises(UsageError, match="cannot be read as an OpenAPI description"):
+        Contract.load(tmp_path / "missing.yaml")

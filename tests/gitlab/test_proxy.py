@@ -14,6 +14,7 @@ from gitlab_mesh.gitlab import DeploymentRecords, MergeRequestLabels, ReviewThre
 from gitlab_mesh.sandbox.gitlab import GitlabServer
 
 if TYPE_CHECKING:
+    from gitlab_mesh.sandbox.gitlab.contract import Contract
     from tests.gitlab.conftest import World
 
 ORIGIN = "http://gitlab.inside.example/tools/gitlab"
@@ -60,10 +61,10 @@ class Forward(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def proxied(
-    make_world: Callable[[GitlabServer], World], monkeypatch: pytest.MonkeyPatch
+    make_world: Callable[[GitlabServer], World], monkeypatch: pytest.MonkeyPatch, gitlab_contract: Contract | None
 ) -> Iterator[tuple[World, Proxy]]:
     """A GitLab below a path that only the proxy reaches; the name resolves nowhere."""
-    server = GitlabServer(root="/tools/gitlab")
+    server = GitlabServer(root="/tools/gitlab", contract=gitlab_contract)
     server.base_url = ORIGIN
     world = make_world(server)
     proxy = Proxy(server)

@@ -22,6 +22,7 @@ import pytest
 from gitlab_mesh import __version__
 from gitlab_mesh.components import render_components
 from gitlab_mesh.sandbox.gitlab import GitlabListener, GitlabServer, Role
+from gitlab_mesh.sandbox.gitlab.contract import Contract
 from gitlab_mesh.sandbox.gitlab.state import MergeRequest, Pipeline
 from gitlab_mesh.templating import write_templates
 from gitlab_mesh_jobs import JOBS
@@ -127,8 +128,8 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path, new_project: Callable[[str], Project]) -> Iterator[Stage]:
-    server = GitlabServer()
+def stage(tmp_path: Path, new_project: Callable[[str], Project], gitlab_contract: Contract | None) -> Iterator[Stage]:
+    server = GitlabServer(contract=gitlab_contract)
     with GitlabListener(server) as listener:
         dana = server.add_user("dana", "Dana Smith")
         project = server.add_project("acme/shop", dana)

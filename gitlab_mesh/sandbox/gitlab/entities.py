@@ -113,7 +113,6 @@ def present_note(note: Note, merge_request: MergeRequest, base_url: str) -> dict
         "id": note.id,
         "type": "DiscussionNote" if note.threaded else None,
         "body": note.body,
-        "attachment": None,
         "author": present_user(note.author, base_url),
         "created_at": present_time(note.created_at),
         "updated_at": present_time(note.updated_at),
@@ -142,12 +141,19 @@ def present_discussion(notes: list[Note], merge_request: MergeRequest, base_url:
 def present_environment(environment: Environment) -> dict[str, Any]:
     """Return an environment."""
     return {
+        **_present_environment_basic(environment),
+        "tier": environment.tier or "other",
+        "state": environment.state,
+    }
+
+
+def _present_environment_basic(environment: Environment) -> dict[str, Any]:
+    """Return what other entities show of an environment (GitLab's EnvironmentBasic)."""
+    return {
         "id": environment.id,
         "name": environment.name,
         "slug": environment.name.lower().replace("/", "-"),
         "external_url": environment.external_url,
-        "tier": environment.tier or "other",
-        "state": environment.state,
         "created_at": present_time(environment.created_at),
     }
 
@@ -163,9 +169,8 @@ def present_deployment(deployment: Deployment, base_url: str) -> dict[str, Any]:
         "status": deployment.status,
         "created_at": present_time(deployment.created_at),
         "updated_at": present_time(deployment.updated_at),
-        "finished_at": present_time(deployment.finished_at),
         "user": present_user(deployment.user, base_url),
-        "environment": present_environment(deployment.environment),
+        "environment": _present_environment_basic(deployment.environment),
         "deployable": {"id": job.id, "name": job.name, "status": job.status} if job else None,
     }
 
@@ -173,17 +178,24 @@ def present_deployment(deployment: Deployment, base_url: str) -> dict[str, Any]:
 def present_pipeline(pipeline: Pipeline, state: GitlabState, base_url: str) -> dict[str, Any]:
     """Return a pipeline."""
     return {
+        **_present_pipeline_basic(pipeline, state, base_url),
+        "name": pipeline.name,
+        "tag": pipeline.tag,
+        "user": present_user(pipeline.user, base_url),
+    }
+
+
+def _present_pipeline_basic(pipeline: Pipeline, state: GitlabState, base_url: str) -> dict[str, Any]:
+    """Return what other entities show of a pipeline (GitLab's PipelineBasic)."""
+    return {
         "id": pipeline.id,
         "iid": pipeline.iid,
         "project_id": pipeline.project.id,
-        "name": pipeline.name,
         "sha": pipeline.sha,
         "ref": pipeline.ref,
-        "tag": pipeline.tag,
         "source": pipeline.source,
         "status": state.status_of(pipeline),
         "created_at": present_time(pipeline.created_at),
-        "user": present_user(pipeline.user, base_url),
         "web_url": f"{base_url}/{pipeline.project.path}/-/pipelines/{pipeline.id}",
     }
 
@@ -203,7 +215,7 @@ def present_job(job: Job, state: GitlabState, base_url: str) -> dict[str, Any]:
         "finished_at": present_time(job.finished_at),
         "user": present_user(job.pipeline.user, base_url),
         "commit": {"id": job.pipeline.sha, "short_id": job.pipeline.sha[:8]},
-        "pipeline": present_pipeline(job.pipeline, state, base_url),
+        "pipeline": _present_pipeline_basic(job.pipeline, state, base_url),
         "web_url": f"{base_url}/{job.pipeline.project.path}/-/jobs/{job.id}",
     }
 

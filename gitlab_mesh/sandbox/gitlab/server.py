@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from gitlab_mesh.sandbox.gitlab import deployments, instance, merge_requests, notes, statuses
 from gitlab_mesh.sandbox.gitlab.access import authenticate, check_project_access
+from gitlab_mesh.sandbox.gitlab.contract import Contract
 from gitlab_mesh.sandbox.gitlab.decoding import decode_request
 from gitlab_mesh.sandbox.gitlab.faults import Fault
 from gitlab_mesh.sandbox.gitlab.messages import Answer, ApiError, Request
@@ -30,12 +31,14 @@ class GitlabServer(Scene):
         root: Relative URL root, such as ``/gitlab``.
         now: Clock, aware, UTC.
         notes_per_minute: Rate limit of note creation per user (GitLab's default is 300).
+        contract: See the attribute.
 
     Attributes:
         state: Everything it holds.
         base_url: Its own idea of its address, as in ``external_url``; a listener sets it.
         faults: Faults that wait for their request.
         requests: Every API request in order, also refused ones, for assertions.
+        contract: GitLab's own description, which every request is held against; None: nobody gave it.
     """
 
     def __init__(
@@ -44,11 +47,13 @@ class GitlabServer(Scene):
         root: str = "",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         notes_per_minute: int = 300,
+        contract: Contract | None = None,
     ) -> None:
         super().__init__(GitlabState(), now, f"http://gitlab.example{root}")
         self.root = root
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
+        self.contract = contract
         self._notes_per_minute = notes_per_minute
         self._created: dict[int, deque[datetime]] = {}
         self._lock = threading.RLock()
@@ -73,7 +78,17 @@ class GitlabServer(Scene):
                 real = self._answer(method, target, headers, body)
             else:
                 self._log(method, target, headers, body)
+            self._hold_against_contract(method, target, headers, body, real)
             return fault.apply(real) if fault else real or Answer(500)
+
+    def _hold_against_contract(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, real: Answer | None
+    ) -> None:
+        """Check the exchange; a request whose answer is a fault is one of ours all the same."""
+        if self.contract is not None:
+            path, _, query = target.partition("?")
+            answer = real or Answer(500)
+            self.contract.check(method, path.removeprefix(self.root), query, headers, body, answer)
 
     def _answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         try:

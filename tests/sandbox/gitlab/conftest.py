@@ -9,6 +9,7 @@ import gitlab
 import pytest
 
 from gitlab_mesh.sandbox.gitlab import GitlabListener, GitlabServer, Role
+from gitlab_mesh.sandbox.gitlab.contract import Contract
 from gitlab_mesh.sandbox.gitlab.state import Job, MergeRequest, Project, User
 
 
@@ -54,15 +55,15 @@ def build_stage(server: GitlabServer) -> Stage:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    server = GitlabServer()
+def stage(gitlab_contract: Contract | None) -> Iterator[Stage]:
+    server = GitlabServer(contract=gitlab_contract)
     with GitlabListener(server):
         yield build_stage(server)
 
 
 @pytest.fixture
 def quiet_stage() -> Stage:
-    """The same without a socket, for ``server.handle``."""
+    """The same without a socket, for ``server.handle``, and without the contract: its tests ask for refusals."""
     return build_stage(GitlabServer())
 
 

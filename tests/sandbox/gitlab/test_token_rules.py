@@ -24,8 +24,15 @@ def send(stage: Stage, who: str, method: str, path: str, body: dict[str, Any] | 
     elif who != "nobody":
         headers["PRIVATE-TOKEN"] = stage.tokens[who]
     sha, pipeline = stage.job.pipeline.sha, stage.job.pipeline.id
-    target = "/api/v4/" + path.format(sha=sha, pipeline=pipeline, job=stage.job.id, id=stage.project.id)
+    made = make_deployment(stage) if "{deployment}" in path or "{environment}" in path else {}
+    target = "/api/v4/" + path.format(sha=sha, pipeline=pipeline, job=stage.job.id, id=stage.project.id, **made)
     return stage.server.handle(method, target, headers, json.dumps(body).encode() if body else b"")
+
+
+def make_deployment(stage: Stage) -> dict[str, int]:
+    """Deploy as a Developer; return the ids."""
+    made = send(stage, "developer", "POST", "projects/{id}/deployments", DEPLOYMENT).json()
+    return {"deployment": made["id"], "environment": made["environment"]["id"]}
 
 
 # What the job token may and may not (GitLab docs "CI/CD job token" and its fine-grained permissions).
@@ -38,7 +45,13 @@ JOB_TOKEN = [
     ("GET", "projects/{id}/repository/commits/{sha}/merge_requests", None, 200),
     ("GET", "projects/{id}/deployments", None, 200),
     ("POST", "projects/{id}/deployments", DEPLOYMENT, 201),
+    ("GET", "projects/{id}/deployments/{deployment}", None, 200),
+    ("PUT", "projects/{id}/deployments/{deployment}", {"status": "failed"}, 200),
+    ("GET", "projects/{id}/deployments/{deployment}/merge_requests", None, 200),
     ("GET", "projects/{id}/environments", None, 200),
+    ("GET", "projects/{id}/environments/{environment}", None, 200),
+    ("PUT", "projects/{id}/environments/{environment}", {"external_url": "https://x.example"}, 200),
+    ("POST", "projects/{id}/environments/{environment}/stop", None, 200),
     ("POST", "projects/{id}/environments", {"name": "staging"}, 201),
     ("GET", "projects/{id}/jobs", None, 200),
     ("GET", "projects/{id}/pipelines/{pipeline}/jobs", None, 200),
@@ -51,6 +64,9 @@ JOB_TOKEN = [
     ("PUT", MR, {"add_labels": ["x"]}, 401),
     ("POST", "projects/{id}/uploads", None, 401),
     ("POST", "projects/{id}/statuses/{sha}", {"state": "success"}, 401),
+    ("GET", "projects/{id}/repository/commits/{sha}/statuses", None, 401),
+    ("GET", "projects/{id}/pipelines/{pipeline}", None, 401),
+    ("GET", "projects/{id}/jobs/{job}", None, 401),
     ("GET", "user", None, 401),
     ("GET", "version", None, 401),
     ("GET", "projects/{id}", None, 404),
