@@ -19,7 +19,7 @@ from gitlab_mesh.core.load.settings import LoadConfig
 from gitlab_mesh.core.load.thresholds import judge_threshold
 from gitlab_mesh.core.report.formatting import format_duration, format_value
 from gitlab_mesh.core.report.model import Link, LinksSection, Outcome, Report, Section, TableSection
-from gitlab_mesh.core.report.renderers import render_note, render_summary_table
+from gitlab_mesh.core.report.renderers import note_key, render_note, render_summary_table
 from gitlab_mesh.errors import UsageError
 from gitlab_mesh.job import Job, JobOption, JobResult, ServicePorts
 from gitlab_mesh_jobs.load_check.baseline import compare_with_baseline, read_baseline
@@ -161,8 +161,7 @@ def _tell(ports: ServicePorts, report: Report) -> None:
     if report.outcome is Outcome.PASSED:  # otherwise the end of the log has it
         table = render_summary_table(report)
         console.table(table.columns, table.rows)
-    key = f"{JOB.name}:{report.service}" if report.service else JOB.name
-    problem = ports.notes.post(key, render_note(report)) if ports.driver.job else ""
+    problem = ports.notes.post(note_key(JOB.name, report.service), render_note(report)) if ports.driver.job else ""
     if problem:
         console.line(problem, tone="warn")
 
