@@ -132,8 +132,9 @@ def _draw_axes(section: SeriesSection, frame: _Frame) -> Iterator[str]:
     positions = _axis_positions(axis, frame) if axis else list_time_ticks(frame.end, frame.size.ticks)
     for tick in positions:
         x, label = frame.x(tick), escape(format_position(tick, axis))
+        anchor = "end" if axis and x >= frame.right else "middle"
         yield f'<line class="grid" x1="{x}" x2="{x}" y1="{frame.bottom}" y2="{frame.bottom + 4}"/>'
-        yield f'<text class="tick" x="{x}" y="{frame.bottom + 17}" text-anchor="middle">{label}</text>'
+        yield f'<text class="tick" x="{x}" y="{frame.bottom + 17}" text-anchor="{anchor}">{label}</text>'
     title = axis.title if axis else f"time since the start ({'h:min:s' if frame.end >= 3600 else 'min:s'})"
     yield (
         f'<text class="axis" x="{frame.right}" y="{frame.size.height - 5}" text-anchor="end">'
@@ -142,10 +143,12 @@ def _draw_axes(section: SeriesSection, frame: _Frame) -> Iterator[str]:
 
 
 def _axis_positions(axis: Axis, frame: _Frame) -> Iterator[float]:
-    """Yield the ticks that have room for their labels, the last one first."""
-    free_until = frame.size.width
+    """Yield the ticks that have room for their labels, the last one first: it ends where the axis ends."""
+    free_until = float(frame.size.width)
     for position, label in reversed(axis.ticks):
         x, half = frame.x(position), len(label) * 3.2 + 3
+        if x >= frame.right:
+            x -= half
         if x + half <= free_until:
             yield position
             free_until = x - half

@@ -60,6 +60,7 @@ button {
 button:hover { border-color: var(--soft); }
 :focus-visible { outline: 2px solid var(--stable); outline-offset: 2px; }
 .scroll { overflow-x: auto; }
+.scroll th, .scroll td { overflow-wrap: break-word; }
 table { border-collapse: collapse; width: 100%; font-size: .9375rem; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 500; font-size: .8125rem; color: var(--soft); }
 th, td { padding: 9px 22px 9px 0; border-bottom: 1px solid var(--rule); vertical-align: top; }

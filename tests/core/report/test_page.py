@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitlab_mesh.core.report.model import (
+    Axis,
     Band,
     Link,
     LinksSection,
@@ -245,3 +247,20 @@ def test_many_charts_share_one_time_axis(rejected: Report) -> None:
     page = render_html(rejected)
     ticks = re.findall(r'<text class="tick" x="([\d.]+)" y="239" text-anchor="middle">([\d:]+)</text>', page)
     assert len(ticks) == 3 * len(set(ticks))
+
+
+def test_an_axis_that_is_not_time_keeps_its_own_scale_and_names(rejected: Report) -> None:
+    spectrum = SeriesSection(
+        "By percentile",
+        "seconds",
+        (Series("latency", ((0.0, 0.01), (1.0, 0.02), (2.0, 0.5))),),
+        axis=Axis("percentile", ((0.0, "min"), (1.0, "p90"), (2.0, "p99"))),
+    )
+    over_time = SeriesSection("Over time", "seconds", (Series("p50", ((0.0, 0.01), (600.0, 0.01))),))
+    mark = replace(over_time, marks=(Mark(300.0, "weight 50"),))
+    page = render_html(replace(rejected, duration_seconds=0.0, sections=(mark, spectrum)))
+    first, second = page.split("<figcaption><h3>By percentile")
+    assert "10:00" in first, "the time axis ends with the time"
+    assert second.count(">p90<") >= 3, "both drawings and the table name the tick"
+    assert "weight 50" not in second.split("</figure>")[0], "a moment has no place on it"
+    assert re.search(r'<path class="line other0" data-series="latency" d="M56[ .].*L946', second), "it fills its axis"

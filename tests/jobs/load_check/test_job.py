@@ -277,10 +277,10 @@ def test_shards_are_joined_and_two_runs_compared(tmp_path: Path) -> None:
 
 def test_an_engine_that_nobody_installed_is_named(tmp_path: Path) -> None:
     (tmp_path / "mesh.yaml").write_text(
-        f"version: 1\nservices: {{shop: {{namespace: shop, load: {{target: '{TARGET}', engine: locust}}}}}}\n"
+        f"version: 1\nservices: {{shop: {{namespace: shop, load: {{target: '{TARGET}', engine: k6}}}}}}\n"
     )
     with command(tmp_path, "job", "load-check") as process:
         log = process.communicate(timeout=30)[1]
     assert process.returncode == 2
-    assert "load.engine 'locust' is not known" in log
+    assert "load.engine 'k6' is not known" in log
     assert "built-in" in log

