@@ -29,10 +29,12 @@ def build_request(ports: FilePorts, options: Mapping[str, Any], **more: Any) -> 
     """Turn the command line into a request.
 
     Raises:
-        UsageError: The baseline cannot be read.
+        UsageError: The baseline cannot be read, or ``--changed`` with standard input.
     """
     extra = [str(options[key]) for key in ("inventory", "mesh_config") if options.get(key)]
     assume = tuple(item.strip() for item in str(options.get("assume") or "").split(",") if item.strip())
+    if options.get("changed") and "-" in (options.get("paths") or ()):
+        raise UsageError("--changed needs files", why="standard input has no former content in git")
     return Request(
         paths=tuple(options.get("paths") or ()) or (".",),
         inventory=extra,

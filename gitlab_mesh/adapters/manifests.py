@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from glob import glob
 from pathlib import Path
 from typing import Any
 
+from gitlab_mesh.adapters.manifest_files import belongs, find_files
 from gitlab_mesh.adapters.yaml_documents import RawDocument, locate_path, read_documents
 from gitlab_mesh.core.analysis.model import Document, Problem, mapping
 from gitlab_mesh.core.analysis.reading import Comment, ManifestSet
@@ -17,8 +18,6 @@ from gitlab_mesh.errors import UsageError
 
 __all__ = ["FileManifests"]
 
-_SUFFIXES = (".yaml", ".yml", ".json")
-_IGNORED = {"node_modules", "vendor", "__pycache__"}
 _MARK = "gitlab-mesh:"
 _MESH_CONFIG = frozenset(
     [
@@ -89,7 +88,7 @@ class FileManifests:
         running = gc.isenabled()
         gc.disable()  # hundreds of thousands of containers live to the end: collecting them costs and frees nothing
         try:
-            for name, named in _files(paths):
+            for name, named in find_files(paths):
                 files += 1
                 text, fault = self._text(name)
                 if fault:
@@ -120,6 +119,14 @@ class FileManifests:
         for problem in found.problems:
             problem.document.file = name
         return found
+
+    def name(self, file: str) -> str:
+        """Return a file's path from the working directory."""
+        return file if file == "-" else os.path.relpath(file)
+
+    def covers(self, paths: Sequence[str], name: str) -> bool:
+        """Say whether a file of this name belongs to the paths."""
+        return belongs(paths, name)
 
     def _text(self, name: str) -> tuple[str, Problem | None]:
         if name == "-":
@@ -168,35 +175,6 @@ class FileManifests:
     def lines(self, file: str, first: int, last: int) -> list[str]:
         """Return source lines, from 1, both included."""
         return self._lines(file)[max(first - 1, 0) : last]
-
-
-def _files(paths: Sequence[str]) -> Iterator[tuple[str, bool]]:
-    """Yield each file and whether it was named, not found in a directory."""
-    for path in paths:
-        if path == "-":
-            yield path, True
-        elif Path(path).is_dir():
-            yield from ((name, False) for name in sorted(_walk(Path(path))))
-        elif Path(path).exists():
-            yield path, True
-        else:
-            matched = glob(path, recursive=True)  # noqa: PTH207 - a pattern may be absolute
-            found = sorted(item for item in matched if Path(item).is_file())
-            if not found:
-                raise UsageError(
-                    f"{path} does not exist", hint="name files, directories, globs, or - for standard input"
-                )
-            yield from ((name, True) for name in found)
-
-
-def _walk(directory: Path) -> Iterator[str]:
-    for item in directory.iterdir():
-        if item.name.startswith(".") or item.name in _IGNORED:
-            continue
-        if item.is_dir() and not item.is_symlink():
-            yield from _walk(item)
-        elif item.suffix in _SUFFIXES and item.is_file():
-            yield str(item)
 
 
 def _problem(file: str, code: str, line: int, column: int, message: str) -> Problem:

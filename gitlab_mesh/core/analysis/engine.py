@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Options, Problem
-from gitlab_mesh.core.analysis.registry import Rule, describe, registered
+from gitlab_mesh.core.analysis.registry import Check, ObjectCheck, Rule, describe, registered
 from gitlab_mesh.core.istio_schema.check import check_document
 
 __all__ = ["analyze", "analyze_schema", "run_rules"]
@@ -38,7 +38,7 @@ def analyze(
     *,
     suites: tuple[str, ...] = ("validate",),
     strict: bool = True,
-    on_error: Callable[[str], None] | None = None,
+    touched: Container[str] | None = None,
 ) -> tuple[list[Problem], Mesh]:
     """Run everything; each problem carries its code.
 
@@ -47,13 +47,17 @@ def analyze(
         options: What the files cannot say.
         suites: Which rules: ``validate``, ``security``.
         strict: With the rules of profile ``strict``.
-        on_error: Gets the name of a rule that crashed (a bug) with the reason.
+        touched: Only these files are looked at by what is about single objects.
     """
-    problems = [problem for problem in analyze_schema(documents) if not problem.document.assumed]
+    problems = [
+        problem
+        for problem in analyze_schema(documents)
+        if not problem.document.assumed and (touched is None or problem.document.file in touched)
+    ]
     if "validate" not in suites:
         problems = []
     mesh = Mesh(documents, options)
-    problems += run_rules(mesh, suites=suites, strict=strict, on_error=on_error)
+    problems += run_rules(mesh, suites=suites, strict=strict, touched=touched)
     return problems, mesh
 
 
@@ -63,38 +67,68 @@ def run_rules(
     suites: tuple[str, ...],
     strict: bool,
     only: Container[str] | None = None,
-    on_error: Callable[[str], None] | None = None,
+    touched: Container[str] | None = None,
 ) -> list[Problem]:
-    """Run the registered rules; ``only`` those that give one of these codes."""
+    """Run the registered rules.
+
+    Args:
+        mesh: The objects.
+        suites: Which rules.
+        strict: With the rules of profile ``strict``.
+        only: Only rules that give one of these codes.
+        touched: Only objects of these files are looked at by rules about single objects.
+    """
     problems: list[Problem] = []
     for rule in registered().values():
-        if rule.check is None or rule.suite not in suites or (rule.profile == "strict" and not strict):
+        if rule.suite not in suites or (rule.profile == "strict" and not strict):
             continue
         if only is not None and not any(code in only for code in (rule.code, *rule.also)):
             continue
-        if not rule.reads or any(kind in mesh.by_kind for kind in rule.reads):
-            problems += _run(rule, mesh, on_error)
+        if rule.each is not None:
+            found = _each(rule, rule.each, mesh, touched)
+        elif rule.check is not None and (not rule.reads or any(kind in mesh.by_kind for kind in rule.reads)):
+            found = _together(rule, rule.check, mesh)
+        else:
+            continue
+        problems += _distinct(rule, found)
     return problems
 
 
-def _run(rule: Rule, mesh: Mesh, on_error: Callable[[str], None] | None) -> list[Problem]:
-    found: list[Problem] = []
+def _distinct(rule: Rule, found: Iterable[Problem]) -> Iterator[Problem]:
     seen: set[tuple[int, str, str, tuple[str | int, ...]]] = set()
-    try:
-        for problem in rule.check(mesh) if rule.check else ():
-            if problem.document.assumed:
+    for problem in found:
+        code = problem.code or rule.code
+        key = (id(problem.document), code, problem.message, problem.path)
+        if key not in seen and not problem.document.assumed:
+            seen.add(key)
+            yield problem._replace(code=code)
+
+
+def _each(
+    rule: Rule,
+    each: ObjectCheck,
+    mesh: Mesh,
+    touched: Container[str] | None,
+) -> Iterator[Problem]:
+    for kind in rule.reads:
+        for document in mesh.of(kind):
+            if document.assumed or (touched is not None and document.file not in touched):
                 continue
-            code = problem.code or rule.code
-            key = (id(problem.document), code, problem.message, problem.path)
-            if key not in seen:
-                seen.add(key)
-                found.append(problem._replace(code=code))
+            try:
+                yield from each(document)
+            except Exception as error:  # one odd object must not hide what is wrong with the others
+                yield _crash(rule, document, error)
+
+
+def _together(rule: Rule, check: Check, mesh: Mesh) -> Iterator[Problem]:
+    try:
+        yield from check(mesh)
     except Exception as error:  # one bad rule must not hide what the others found
-        if on_error:
-            on_error(f"rule {rule.code}: {type(error).__name__}: {error}")
-        documents = mesh.of(rule.reads[0]) if rule.reads else []
-        if documents:
-            found.append(
-                Problem(documents[0], (), f"rule {rule.code} failed: {type(error).__name__}: {error}", code="GM0001")
-            )
-    return found
+        documents = (item for kind in rule.reads or mesh.by_kind for item in mesh.of(kind) if not item.assumed)
+        document = next(documents, None)
+        if document is not None:
+            yield _crash(rule, document, error)
+
+
+def _crash(rule: Rule, document: Document, error: Exception) -> Problem:
+    return Problem(document, (), f"rule {rule.code} failed: {type(error).__name__}: {error}", code="GM0001")

@@ -82,6 +82,7 @@ class Summary:
         objects: Objects read.
         skipped: Objects of kinds that no rule is about.
         facts: Further figures (posture), by name.
+        former_facts: The same before the merge request, where only its findings were asked for.
     """
 
     findings: tuple[Finding, ...]
@@ -90,6 +91,7 @@ class Summary:
     objects: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
+    former_facts: Mapping[str, str] = field(default_factory=dict)
 
     def count(self, level: Level) -> int:
         """Return how many findings have this level."""

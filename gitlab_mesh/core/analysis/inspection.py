@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -31,8 +30,8 @@ class Request:
         level: Findings below it are left out.
         known: Fingerprints of the baseline.
         today: For suppressions that end.
-        base: Former content of the files that a merge request changes, by path (None: new): only findings that it
-            causes are kept. Empty mapping: it changes nothing; None: keep all.
+        base: Former content of the files that a merge request changes, by their path from the working directory
+            (None: new): only findings that it causes are kept. Empty mapping: it changes nothing; None: keep all.
         extra: Objects that come from elsewhere (a live cluster): read, never reported.
     """
 
@@ -50,10 +49,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What came out: the summary for outputs, the mesh for further figures."""
+    """What came out.
+
+    Attributes:
+        summary: For outputs.
+        mesh: For further figures.
+        former: The mesh before the merge request, where it was asked for.
+    """
 
     summary: Summary
     mesh: Mesh
+    former: Mesh | None = None
 
 
 def inspect(manifests: Manifests, request: Request) -> Inspection:
@@ -64,41 +70,63 @@ def inspect(manifests: Manifests, request: Request) -> Inspection:
     """
     read = manifests.read(request.paths)
     documents = [*read.documents]
-    problems = list(read.problems)
     if request.inventory:
         documents += manifests.read(request.inventory, assumed=True).documents
     documents += request.extra
-    found, mesh = analyze(documents, request.options, suites=request.suites, strict=request.strict)
+    former: Mesh | None = None
+    if request.base is None:
+        found, mesh = analyze(documents, request.options, suites=request.suites, strict=request.strict)
+        problems = [*read.problems, *found]
+    else:
+        problems, mesh, former = _changed(manifests, request, request.base, read, documents)
+    summary = _conclude(manifests, read, _only_level(problems, request.level), request)
+    return Inspection(summary, mesh, former)
+
+
+def _changed(
+    manifests: Manifests,
+    request: Request,
+    base: Mapping[str, bytes | None],
+    read: ManifestSet,
+    documents: Sequence[Document],
+) -> tuple[list[Problem], Mesh, Mesh]:
+    """Return what is wrong now and was not before the merge request; both meshes.
+
+    What is wrong with one object alone is the same in files that were not touched, so it is looked for in the others
+    only. What is wrong with several together is looked for in everything, before and now.
+    """
+    files = {item.file for item in documents} | {item.document.file for item in read.problems}
+    spelled = {manifests.name(file): file for file in files}
+    touched = {file for name, file in spelled.items() if name in base}
+    problems = [item for item in read.problems if item.document.file in touched]
+    found, mesh = analyze(documents, request.options, suites=request.suites, strict=request.strict, touched=touched)
     problems += found
-    if request.base is not None:
-        former = _former(manifests, documents, problems, request)
-        problems = [item for item in problems if fingerprint(item) not in former]
-    problems = _only_level(problems, request.level)
-    summary = _conclude(manifests, read, problems, request)
-    return Inspection(summary, mesh)
 
-
-def _former(
-    manifests: Manifests, documents: Sequence[Document], problems: Sequence[Problem], request: Request
-) -> set[str]:
-    """Return the fingerprints of what was wrong before the merge request."""
-    changed = {posixpath.normpath(name): content for name, content in (request.base or {}).items()}
-    kept = [item for item in documents if posixpath.normpath(item.file) not in changed]
-    former: list[Problem] = []
-    for name, content in changed.items():
-        if content is not None:
-            read = manifests.parse(name, content)
-            kept += read.documents
-            former += read.problems
-            former += analyze_schema(read.documents)
+    kept = [item for item in documents if item.file not in touched]
+    before: list[Problem] = []
+    for name, content in base.items():
+        if content is not None and (name in spelled or manifests.covers((*request.paths, *request.inventory), name)):
+            former = manifests.parse(spelled.get(name, name), content)
+            kept += former.documents
+            before += former.problems
+            touched.add(spelled.get(name, name))
+    before += analyze_schema(item for item in kept if item.file in touched)
+    former_mesh = Mesh(_in_reading_order(kept, documents), request.options)
     # rules that find nothing now need not be asked what they found before
     codes = {item.code for item in problems}
-    found = run_rules(Mesh(kept, request.options), suites=request.suites, strict=request.strict, only=codes)
-    # what is wrong with one object or its YAML alone stays so in files that were not touched
-    former += [
-        item for item in problems if posixpath.normpath(item.document.file) not in changed and item.code < "GM0100"
-    ]
-    return {fingerprint(item) for item in (*found, *former)}
+    before += run_rules(former_mesh, suites=request.suites, strict=request.strict, only=codes, touched=touched)
+    known = {fingerprint(item) for item in before}
+    return [item for item in problems if fingerprint(item) not in known], mesh, former_mesh
+
+
+def _in_reading_order(former: list[Document], documents: Sequence[Document]) -> list[Document]:
+    """Sort former objects as they were read: of two that contradict each other, rules name the second one."""
+    places: dict[str, float] = {}
+    for item in documents:
+        places.setdefault(item.file, len(places))
+    for file in {item.file for item in former} - places.keys():
+        places[file] = sum(other < file for other in places) - 0.5
+    return sorted(former, key=lambda item: places[item.file])
 
 
 def _only_level(problems: list[Problem], level: Level) -> list[Problem]:

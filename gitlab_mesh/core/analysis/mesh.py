@@ -33,10 +33,20 @@ class Mesh:
         self.by_kind: dict[str, list[Document]] = defaultdict(list)
         for document in documents:
             self.by_kind[document.kind].append(document)
+        self._by_namespace: dict[str, dict[str, list[Document]]] = {}
 
     def of(self, kind: str) -> list[Document]:
         """Return the objects of one kind."""
         return self.by_kind.get(kind, _NONE)
+
+    def within(self, kind: str, namespace: str) -> list[Document]:
+        """Return the objects of one kind that one namespace holds."""
+        index = self._by_namespace.get(kind)
+        if index is None:
+            index = self._by_namespace[kind] = defaultdict(list)
+            for document in self.of(kind):
+                index[document.namespace].append(document)
+        return index.get(namespace, _NONE)
 
     # ---- names -------------------------------------------------------------------------------------------------
 
@@ -168,6 +178,19 @@ class Mesh:
     def in_mesh(self, workload: Workload) -> bool:
         """Say whether Istio's policies can hold for this pod."""
         return self.in_sidecar_mesh(workload) or self.in_ambient(workload)
+
+    def is_outside(self, workload: Workload) -> bool:
+        """Say whether the pod surely has no proxy; without its Namespace nobody can tell."""
+        if workload.has_proxy or self.in_ambient(workload):
+            return False
+        if workload.host_network or workload.inject == "false":
+            return True
+        namespace = self.namespaces.get(workload.namespace)
+        return (
+            workload.inject != "true"
+            and namespace is not None
+            and namespace.labels.get("istio-injection") == "disabled"
+        )
 
     # ---- existence ---------------------------------------------------------------------------------------------
 

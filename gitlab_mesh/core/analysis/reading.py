@@ -49,6 +49,12 @@ class Manifests(Protocol):
     def parse(self, name: str, data: bytes) -> ManifestSet:
         """Read content that is not the file's present one; places in it cannot be asked for."""
 
+    def name(self, file: str) -> str:
+        """Return a file's path from the working directory: one file has one name, however it was given."""
+
+    def covers(self, paths: Sequence[str], name: str) -> bool:
+        """Say whether ``read`` of these paths would find a file of this name, if it were there."""
+
     def locate(self, problem: Problem) -> tuple[int, int]:
         """Return line and column, from 1, of the longest part of the problem's path that exists."""
 

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Required, TypedDict, Unpack
 
 from gitlab_mesh.core.analysis.mesh import Mesh
-from gitlab_mesh.core.analysis.model import Level, Problem
+from gitlab_mesh.core.analysis.model import Document, Level, Problem
 
-__all__ = ["Check", "Rule", "Suite", "describe", "find_rule", "registered", "rule"]
+__all__ = [
+    "Check",
+    "Facts",
+    "ObjectCheck",
+    "Rule",
+    "Suite",
+    "describe",
+    "find_rule",
+    "object_rule",
+    "registered",
+    "rule",
+]
 
 Check = Callable[[Mesh], Iterable[Problem]]
+ObjectCheck = Callable[[Document], Iterable[Problem]]
 Suite = str
 """``"validate"``: it will not work. ``"security"``: it works for an attacker."""
 
@@ -27,7 +40,9 @@ class Rule:
         mend: What to do, generally; a finding may know better.
         istio: Istio's message code, or empty.
         reads: Kinds that the rule looks at; it does not run where none of the first is there.
-        check: The rule; None for a code that other rules or the reader give.
+        check: The rule, if it looks at several objects together.
+        each: The rule, if what it says about an object depends on that object alone; without either the code is
+            given by other rules or by the reader.
         bad: An example with the finding (YAML).
         good: The same, mended.
         also: Sibling codes that it may give.
@@ -44,12 +59,28 @@ class Rule:
     istio: str = ""
     reads: tuple[str, ...] = ()
     check: Check | None = None
+    each: ObjectCheck | None = None
     bad: str = ""
     good: str = ""
     also: tuple[str, ...] = ()
     suite: Suite = "validate"
     profile: str = "baseline"
     references: tuple[str, ...] = ()
+
+
+class Facts(TypedDict, total=False):
+    """What ``rule`` and ``object_rule`` take; see ``Rule``."""
+
+    why: Required[str]
+    mend: Required[str]
+    reads: Required[tuple[str, ...]]
+    bad: Required[str]
+    good: Required[str]
+    istio: str
+    also: tuple[str, ...]
+    suite: Suite
+    profile: str
+    references: tuple[str, ...]
 
 
 _RULES: dict[str, Rule] = {}
@@ -77,27 +108,22 @@ def describe(
     _add(Rule(code, title, level, why, mend, istio=istio, bad=bad, good=good, suite=suite))
 
 
-def rule(
-    code: str,
-    title: str,
-    level: Level,
-    *,
-    why: str,
-    mend: str,
-    reads: tuple[str, ...],
-    bad: str,
-    good: str,
-    istio: str = "",
-    also: tuple[str, ...] = (),
-    suite: Suite = "validate",
-    profile: str = "baseline",
-    references: tuple[str, ...] = (),
-) -> Callable[[Check], Check]:
-    """Register the decorated function as a rule; see ``Rule`` for the arguments."""
+def rule(code: str, title: str, level: Level, **facts: Unpack[Facts]) -> Callable[[Check], Check]:
+    """Register the decorated function as a rule about objects that belong together."""
 
     def register(check: Check) -> Check:
-        _add(Rule(code, title, level, why, mend, istio, reads, check, bad, good, also, suite, profile, references))
+        _add(Rule(code, title, level, check=check, **facts))
         return check
+
+    return register
+
+
+def object_rule(code: str, title: str, level: Level, **facts: Unpack[Facts]) -> Callable[[ObjectCheck], ObjectCheck]:
+    """Register the decorated function as a rule about each object of the kinds that it ``reads``."""
+
+    def register(each: ObjectCheck) -> ObjectCheck:
+        _add(Rule(code, title, level, each=each, **facts))
+        return each
 
     return register
 

@@ -45,7 +45,7 @@ def build_report(job: str, summary: Summary, threshold: Level | None, *, started
         tones = tuple(_TONE[item.level] for item in findings[:_ROWS])
         sections.append(TableSection("Findings", ("Level", "Code", "Place", "Object", "What"), rows, tones))
     if summary.facts:
-        sections.append(TableSection("Posture", ("What", "Share"), tuple(summary.facts.items())))
+        sections.append(_posture(summary))
     first = failed[0] if failed else None
     return Report(
         job=job,
@@ -70,3 +70,10 @@ def build_report(job: str, summary: Summary, threshold: Level | None, *, started
             "MESH_ERRORS": str(summary.count(Level.ERROR)),
         },
     )
+
+
+def _posture(summary: Summary) -> TableSection:
+    if not summary.former_facts:
+        return TableSection("Posture", ("What", "Share"), tuple(summary.facts.items()))
+    rows = tuple((name, share, summary.former_facts.get(name, "–")) for name, share in summary.facts.items())
+    return TableSection("Posture", ("What", "Share", "Before the merge request"), rows)

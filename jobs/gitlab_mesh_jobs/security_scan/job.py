@@ -24,7 +24,8 @@ def run(ports: FilePorts, options: Mapping[str, Any]) -> JobResult:
     strict = options.get("profile") == "strict"
     request = build_request(ports, options, suites=("security",), strict=strict)
     inspection = run_inspection(ports, options, request)
-    summary = replace(inspection.summary, facts=summarize_posture(inspection.mesh))
+    before = summarize_posture(inspection.former) if inspection.former is not None else {}
+    summary = replace(inspection.summary, facts=summarize_posture(inspection.mesh), former_facts=before)
     return conclude(ports, "security-scan", options, summary, started)
 
 

@@ -272,4 +272,62 @@ def test_changed_reports_only_what_the_merge_request_causes(run: Run, require_to
     assert [(item["file"], item["resource"], item["code"]) for item in found if item["level"] == "error"] == [
         ("new.yaml", "VirtualService shop/pay", "GM0101")
     ]
+    for path in (str(run.folder), "*.yaml", "./new.yaml"):
+        assert "GM0101" in run.codes(path, "--changed", "main"), path
     assert run(".", "--changed", "nowhere")[0] == 2
+    assert run("-", "--changed", "main")[0] == 2
+
+
+RULE = """\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: NAME, namespace: shop}
+spec: {host: shop, trafficPolicy: {loadBalancer: {simple: RANDOM}}}
+"""
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: shop, namespace: shop, labels: {sidecar.istio.io/inject: 'true'}}
+"""
+STRICT = """\
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: istio-system}
+spec: {mtls: {mode: STRICT}}
+"""
+
+
+def repository(run: Run, **files: str) -> None:
+    git(run.folder, "init", "-b", "main")
+    for name, text in files.items():
+        run.write(text, f"{name}.yaml")
+    git(run.folder, "add", ".")
+    git(run.folder, "commit", "-m", "first")
+
+
+def test_changed_blames_no_object_that_was_not_touched(run: Run, require_tool: Any) -> None:
+    require_tool("git")
+    repository(run, a=RULE.replace("NAME", "a"), b=RULE.replace("NAME", "b"), c=GOOD)
+    assert "GM1201" in run.codes(".")
+    run.write("# touched\n" + RULE.replace("NAME", "a"), "a.yaml")
+    assert run.codes(".", "--changed", "main") == [], "b contradicts a now as it did before"
+
+
+def test_changed_sees_what_a_deleted_object_leaves_behind(run: Run, require_tool: Any) -> None:
+    require_tool("git")
+    route, _, service = GOOD.partition("---\n")
+    other = service.replace("name: shop,", "name: other,")
+    repository(run, route=route, service=service, other=other, text=service.replace("name: shop,", "name: old,"))
+    (run.folder / "service.yaml").unlink()
+    assert run.codes(".", "--changed", "main") == ["GM0101"], "the route was not touched, and leads nowhere now"
+    assert run.codes("route.yaml", "other.yaml", "--changed", "main") == [], "the service never was among these paths"
+
+
+def test_security_scan_shows_the_change_of_the_posture(run: Run, require_tool: Any) -> None:
+    require_tool("git")
+    repository(run, pod=POD)
+    run.write(STRICT, "peer.yaml")
+    body = run.json(".", "--changed", "main", "--output", "out", job="security-scan")
+    assert body["facts"]["workloads under STRICT mTLS"] == "1 of 1 (100 %)"
+    assert body["former_facts"]["workloads under STRICT mTLS"] == "0 of 1 (0 %)"
+    assert "Before the merge request" in (run.folder / "out" / "note.md").read_text()

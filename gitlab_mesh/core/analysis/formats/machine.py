@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 from gitlab_mesh.core.analysis.findings import Summary
 from gitlab_mesh.core.analysis.model import Finding, Level
@@ -46,6 +45,7 @@ def render_json(summary: Summary) -> str:
         "skipped": sum(summary.skipped.values()),
         "skipped_kinds": dict(summary.skipped),
         "facts": dict(summary.facts),
+        "former_facts": dict(summary.former_facts),
     }
     return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
 
@@ -103,6 +103,8 @@ def _sarif_result(item: Finding, used: list[str]) -> dict[str, Any]:
 
 def render_junit(summary: Summary, *, job: str) -> str:
     """Render one case a finding; errors fail, the rest are shown as skipped."""
+    from xml.sax.saxutils import escape, quoteattr  # loads the HTTP client: not for those who ask for no JUnit
+
     cases = []
     for item in summary.findings:
         name = quoteattr(clean_text(f"{item.code} {item.resource} {item.path}"))

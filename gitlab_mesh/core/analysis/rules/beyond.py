@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from gitlab_mesh.core.analysis.mesh import Mesh
-from gitlab_mesh.core.analysis.model import Level, Path, Problem, dicts, mapping, texts
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
+from gitlab_mesh.core.analysis.registry import object_rule, rule
 from gitlab_mesh.core.analysis.rules.route_destinations import destinations
 from gitlab_mesh.core.analysis.rules.shape_destinationrule import traffic_policies
 
@@ -26,7 +26,7 @@ def seconds(text: Any) -> float | None:
     return sum(float(number) * _UNITS[unit] for number, unit in parts) if parts else None
 
 
-@rule(
+@object_rule(
     "GM1101",
     "weights that do not add up to 100",
     Level.WARNING,
@@ -38,20 +38,19 @@ def seconds(text: Any) -> float | None:
     good=_VS
     % "route: [{destination: {host: shop, subset: a}, weight: 90}, {destination: {host: shop, subset: b}, weight: 10}]",
 )
-def check_weights(mesh: Mesh) -> Iterator[Problem]:
+def check_weights(document: Document) -> Iterator[Problem]:
     """Sums of weights; fractions such as 1:1999 are meant and left alone."""
-    for document in mesh.of("VirtualService"):
-        for key in ("http", "tls", "tcp"):
-            for i, route in dicts(document.spec.get(key)):
-                items = dicts(route.get("route"))
-                weights = [item.get("weight", 0) for _, item in items]
-                total = sum(weights)
-                if len(items) > 1 and 0 < total < 1000 and total != 100:
-                    shown = " + ".join(str(weight) for weight in weights)
-                    yield Problem(document, ("spec", key, i, "route"), f"the weights are {shown} = {total}, not 100")
+    for key in ("http", "tls", "tcp"):
+        for i, route in dicts(document.spec.get(key)):
+            items = dicts(route.get("route"))
+            weights = [item.get("weight", 0) for _, item in items]
+            total = sum(weights)
+            if len(items) > 1 and 0 < total < 1000 and total != 100:
+                shown = " + ".join(str(weight) for weight in weights)
+                yield Problem(document, ("spec", key, i, "route"), f"the weights are {shown} = {total}, not 100")
 
 
-@rule(
+@object_rule(
     "GM1102",
     "one destination twice in a route",
     Level.WARNING,
@@ -63,25 +62,24 @@ def check_weights(mesh: Mesh) -> Iterator[Problem]:
     good=_VS
     % "route: [{destination: {host: shop, subset: a}, weight: 90}, {destination: {host: shop, subset: b}, weight: 10}]",
 )
-def check_repeated(mesh: Mesh) -> Iterator[Problem]:
+def check_repeated(document: Document) -> Iterator[Problem]:
     """Host + subset + port twice."""
-    for document in mesh.of("VirtualService"):
-        for key in ("http", "tls", "tcp"):
-            for i, route in dicts(document.spec.get(key)):
-                seen: set[tuple[Any, ...]] = set()
-                for r, item in dicts(route.get("route")):
-                    target = mapping(item.get("destination"))
-                    word = (target.get("host"), target.get("subset"), mapping(target.get("port")).get("number"))
-                    if word in seen and not item.get("headers"):
-                        yield Problem(
-                            document,
-                            ("spec", key, i, "route", r),
-                            f"{word[0]} {word[1] or ''} stands twice".replace("  ", " "),
-                        )
-                    seen.add(word)
+    for key in ("http", "tls", "tcp"):
+        for i, route in dicts(document.spec.get(key)):
+            seen: set[tuple[Any, ...]] = set()
+            for r, item in dicts(route.get("route")):
+                target = mapping(item.get("destination"))
+                word = (target.get("host"), target.get("subset"), mapping(target.get("port")).get("number"))
+                if word in seen and not item.get("headers"):
+                    yield Problem(
+                        document,
+                        ("spec", key, i, "route", r),
+                        f"{word[0]} {word[1] or ''} stands twice".replace("  ", " "),
+                    )
+                seen.add(word)
 
 
-@rule(
+@object_rule(
     "GM1103",
     "retries that the timeout cuts off",
     Level.WARNING,
@@ -91,19 +89,18 @@ def check_repeated(mesh: Mesh) -> Iterator[Problem]:
     bad=_VS % f"timeout: 3s, retries: {{attempts: 3, perTryTimeout: 2s}}, {_TO}",
     good=_VS % f"timeout: 8s, retries: {{attempts: 3, perTryTimeout: 2s}}, {_TO}",
 )
-def check_retries(mesh: Mesh) -> Iterator[Problem]:
+def check_retries(document: Document) -> Iterator[Problem]:
     """Attempts × perTryTimeout against timeout."""
-    for document in mesh.of("VirtualService"):
-        for i, route in dicts(document.spec.get("http")):
-            whole = seconds(route.get("timeout"))
-            retries = mapping(route.get("retries"))
-            one, attempts = seconds(retries.get("perTryTimeout")), retries.get("attempts") or 0
-            if whole and one and attempts and one * attempts > whole:
-                message = f"{attempts} retries of {retries['perTryTimeout']} do not fit into {route['timeout']}"
-                yield Problem(document, ("spec", "http", i, "timeout"), message)
+    for i, route in dicts(document.spec.get("http")):
+        whole = seconds(route.get("timeout"))
+        retries = mapping(route.get("retries"))
+        one, attempts = seconds(retries.get("perTryTimeout")), retries.get("attempts") or 0
+        if whole and one and attempts and one * attempts > whole:
+            message = f"{attempts} retries of {retries['perTryTimeout']} do not fit into {route['timeout']}"
+            yield Problem(document, ("spec", "http", i, "timeout"), message)
 
 
-@rule(
+@object_rule(
     "GM1104",
     "pattern that never matches, or matches too much",
     Level.WARNING,
@@ -113,23 +110,22 @@ def check_retries(mesh: Mesh) -> Iterator[Problem]:
     bad=_VS % f"match: [{{uri: {{regex: 'shop/.*'}}}}], {_TO}",
     good=_VS % f"match: [{{uri: {{regex: '/shop/.*'}}}}], {_TO}",
 )
-def check_patterns(mesh: Mesh) -> Iterator[Problem]:
+def check_patterns(document: Document) -> Iterator[Problem]:
     """Uri patterns that cannot fit a path, which always begins with /."""
-    for document in mesh.of("VirtualService"):
-        for i, route in dicts(document.spec.get("http")):
-            for m, match in dicts(route.get("match")):
-                pattern = mapping(match.get("uri")).get("regex")
-                path: Path = ("spec", "http", i, "match", m, "uri", "regex")
-                if not isinstance(pattern, str):
-                    continue
-                first = pattern.lstrip("^(").removeprefix("?:")
-                if first[:1].isalnum():
-                    yield Problem(document, path, f"{pattern!r} can fit no path: a path begins with /")
-                elif re.search(r"[^\\]\$.", pattern):
-                    yield Problem(document, path, f"{pattern!r} has $ before its end")
+    for i, route in dicts(document.spec.get("http")):
+        for m, match in dicts(route.get("match")):
+            pattern = mapping(match.get("uri")).get("regex")
+            path: Path = ("spec", "http", i, "match", m, "uri", "regex")
+            if not isinstance(pattern, str):
+                continue
+            first = pattern.lstrip("^(").removeprefix("?:")
+            if first[:1].isalnum():
+                yield Problem(document, path, f"{pattern!r} can fit no path: a path begins with /")
+            elif re.search(r"[^\\]\$.", pattern):
+                yield Problem(document, path, f"{pattern!r} has $ before its end")
 
 
-@rule(
+@object_rule(
     "GM1105",
     "path prefix without a boundary",
     Level.INFO,
@@ -139,20 +135,19 @@ def check_patterns(mesh: Mesh) -> Iterator[Problem]:
     bad=_VS % f"match: [{{uri: {{prefix: /shop}}}}], rewrite: {{uri: /}}, {_TO}",
     good=_VS % f"match: [{{uri: {{prefix: /shop/}}}}], rewrite: {{uri: /}}, {_TO}",
 )
-def check_boundaries(mesh: Mesh) -> Iterator[Problem]:
+def check_boundaries(document: Document) -> Iterator[Problem]:
     """Prefixes that a rewrite to / turns into wrong paths."""
-    for document in mesh.of("VirtualService"):
-        for i, route in dicts(document.spec.get("http")):
-            if mapping(route.get("rewrite")).get("uri") != "/":
-                continue
-            for m, match in dicts(route.get("match")):
-                prefix = mapping(match.get("uri")).get("prefix")
-                if isinstance(prefix, str) and not prefix.endswith("/"):
-                    path: Path = ("spec", "http", i, "match", m, "uri", "prefix")
-                    yield Problem(document, path, f"{prefix}/x becomes //x, and {prefix}x is taken too")
+    for i, route in dicts(document.spec.get("http")):
+        if mapping(route.get("rewrite")).get("uri") != "/":
+            continue
+        for m, match in dicts(route.get("match")):
+            prefix = mapping(match.get("uri")).get("prefix")
+            if isinstance(prefix, str) and not prefix.endswith("/"):
+                path: Path = ("spec", "http", i, "match", m, "uri", "prefix")
+                yield Problem(document, path, f"{prefix}/x becomes //x, and {prefix}x is taken too")
 
 
-@rule(
+@object_rule(
     "GM1106",
     "route behind one that takes everything",
     Level.WARNING,
@@ -164,16 +159,15 @@ def check_boundaries(mesh: Mesh) -> Iterator[Problem]:
     good="apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: shop, namespace: shop}\nspec:\n  hosts: [shop]\n"
     f"  http: [{{match: [{{uri: {{prefix: /a}}}}], {_TO}}}, {{{_TO}}}]\n",
 )
-def check_catch_all(mesh: Mesh) -> Iterator[Problem]:
+def check_catch_all(document: Document) -> Iterator[Problem]:
     """Routes with a match behind one without (Istio's IST0130 sees only those without)."""
-    for document in mesh.of("VirtualService"):
-        closed = -1
-        for i, route in dicts(document.spec.get("http")):
-            matches = dicts(route.get("match"))
-            if closed >= 0 and matches:
-                yield Problem(document, ("spec", "http", i), f"route #{closed} takes every request before this one")
-            if not matches or any(match == {"uri": {"prefix": "/"}} for _, match in matches):
-                closed = i if closed < 0 else closed
+    closed = -1
+    for i, route in dicts(document.spec.get("http")):
+        matches = dicts(route.get("match"))
+        if closed >= 0 and matches:
+            yield Problem(document, ("spec", "http", i), f"route #{closed} takes every request before this one")
+        if not matches or any(match == {"uri": {"prefix": "/"}} for _, match in matches):
+            closed = i if closed < 0 else closed
 
 
 @rule(
@@ -207,7 +201,7 @@ def check_rules(mesh: Mesh) -> Iterator[Problem]:
             seen.setdefault(key, document.full_name)
 
 
-@rule(
+@object_rule(
     "GM1202",
     "outlier detection that may eject everything",
     Level.WARNING,
@@ -217,17 +211,16 @@ def check_rules(mesh: Mesh) -> Iterator[Problem]:
     bad=_RULE % ("a", "trafficPolicy: {outlierDetection: {consecutive5xxErrors: 5, maxEjectionPercent: 100}}"),
     good=_RULE % ("a", "trafficPolicy: {outlierDetection: {consecutive5xxErrors: 5, maxEjectionPercent: 50}}"),
 )
-def check_ejection(mesh: Mesh) -> Iterator[Problem]:
+def check_ejection(document: Document) -> Iterator[Problem]:
     """MaxEjectionPercent 100 without minHealthPercent."""
-    for document in mesh.of("DestinationRule"):
-        for path, policy in traffic_policies(document):
-            detection = mapping(policy.get("outlierDetection"))
-            if detection.get("maxEjectionPercent") == 100 and not detection.get("minHealthPercent"):
-                place: Path = (*path, "outlierDetection", "maxEjectionPercent")
-                yield Problem(document, place, "all pods may be ejected at once")
+    for path, policy in traffic_policies(document):
+        detection = mapping(policy.get("outlierDetection"))
+        if detection.get("maxEjectionPercent") == 100 and not detection.get("minHealthPercent"):
+            place: Path = (*path, "outlierDetection", "maxEjectionPercent")
+            yield Problem(document, place, "all pods may be ejected at once")
 
 
-@rule(
+@object_rule(
     "GM1203",
     "subset without labels",
     Level.WARNING,
@@ -238,14 +231,13 @@ def check_ejection(mesh: Mesh) -> Iterator[Problem]:
     bad=_RULE % ("a", "subsets: [{name: v1}]"),
     good=_RULE % ("a", "subsets: [{name: v1, labels: {version: v1}}]"),
 )
-def check_subset_labels(mesh: Mesh) -> Iterator[Problem]:
+def check_subset_labels(document: Document) -> Iterator[Problem]:
     """Subsets that select every pod."""
-    for document in mesh.of("DestinationRule"):
-        for i, subset in dicts(document.spec.get("subsets")):
-            if not subset.get("labels") and not subset.get("trafficPolicy"):
-                yield Problem(
-                    document, ("spec", "subsets", i), f"subset {subset.get('name')} selects every pod of the host"
-                )
+    for i, subset in dicts(document.spec.get("subsets")):
+        if not subset.get("labels") and not subset.get("trafficPolicy"):
+            yield Problem(
+                document, ("spec", "subsets", i), f"subset {subset.get('name')} selects every pod of the host"
+            )
 
 
 @rule(

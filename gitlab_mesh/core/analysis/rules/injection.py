@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from gitlab_mesh.core.analysis.mesh import SYSTEM_NAMESPACES, Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping
 from gitlab_mesh.core.analysis.names import is_subdomain
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.registry import object_rule, rule
 from gitlab_mesh.core.analysis.rules.fields import is_ip
 from gitlab_mesh.core.analysis.workloads import Workload, matches
 
@@ -325,7 +325,7 @@ def check_auto_deployments(mesh: Mesh) -> Iterator[Problem]:
             yield Problem(document, ("spec", "template", "spec", *place), message)
 
 
-@rule(
+@object_rule(
     "GM0147",
     "pod that still says image auto",
     Level.ERROR,
@@ -336,12 +336,11 @@ def check_auto_deployments(mesh: Mesh) -> Iterator[Problem]:
     bad="apiVersion: v1\nkind: Pod\nmetadata: {name: edge, namespace: shop}\nspec: {containers: [{name: istio-proxy, image: auto}]}\n",
     good="apiVersion: v1\nkind: Pod\nmetadata: {name: edge, namespace: shop}\nspec: {containers: [{name: istio-proxy, image: 'proxyv2:1'}]}\n",
 )
-def check_auto_pods(mesh: Mesh) -> Iterator[Problem]:
+def check_auto_pods(document: Document) -> Iterator[Problem]:
     """Pods with image auto."""
-    for document in mesh.of("Pod"):
-        place = _auto(document.spec)
-        if place is not None:
-            yield Problem(document, ("spec", *place), "image auto was not replaced by the injector")
+    place = _auto(document.spec)
+    if place is not None:
+        yield Problem(document, ("spec", *place), "image auto was not replaced by the injector")
 
 
 def _auto(spec: dict[str, Any]) -> Path | None:

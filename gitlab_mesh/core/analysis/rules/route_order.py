@@ -10,7 +10,7 @@ from typing import Any
 from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
 from gitlab_mesh.core.analysis.names import covers
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.registry import object_rule, rule
 from gitlab_mesh.core.analysis.rules.shape_virtualservice import in_mesh
 
 __all__ = ["scopes"]
@@ -61,7 +61,7 @@ def scopes(document: Document) -> set[str]:
     return {"*"} if not words or "*" in words else words
 
 
-@rule(
+@object_rule(
     "GM0130",
     "route that is never used",
     Level.WARNING,
@@ -73,13 +73,12 @@ def scopes(document: Document) -> set[str]:
     good=_HEAD + "  http: [{match: [{uri: {prefix: /old}}], route: [{destination: {host: old}}]}, "
     "{route: [{destination: {host: shop}}]}]\n",
 )
-def check_unreachable(mesh: Mesh) -> Iterator[Problem]:
+def check_unreachable(document: Document) -> Iterator[Problem]:
     """Routes behind one without a match, or with only matches that were there before."""
-    for document in mesh.of("VirtualService"):
-        for key in ("http", "tls", "tcp"):
-            routes = dicts(document.spec.get(key))
-            if len(routes) > 1:
-                yield from _unreachable(document, key, routes)
+    for key in ("http", "tls", "tcp"):
+        routes = dicts(document.spec.get(key))
+        if len(routes) > 1:
+            yield from _unreachable(document, key, routes)
 
 
 def _unreachable(document: Document, key: str, routes: list[tuple[int, dict[str, Any]]]) -> Iterator[Problem]:
@@ -115,7 +114,7 @@ def _name(route: dict[str, Any], i: int) -> str:
     return f"route {route['name']}" if route.get("name") else f"route #{i}"
 
 
-@rule(
+@object_rule(
     "GM0131",
     "match that an earlier route has",
     Level.INFO,
@@ -128,13 +127,12 @@ def _name(route: dict[str, Any], i: int) -> str:
     good=_HEAD + "  http: [{match: [{uri: {prefix: /a/b}}, {uri: {prefix: /c}}], route: [{destination: {host: old}}]}, "
     "{match: [{uri: {prefix: /a}}], route: [{destination: {host: shop}}]}]\n",
 )
-def check_ineffective(mesh: Mesh) -> Iterator[Problem]:
+def check_ineffective(document: Document) -> Iterator[Problem]:
     """Matches that are equal to, or covered by, one of an earlier route."""
-    for document in mesh.of("VirtualService"):
-        for key in ("http", "tls", "tcp"):
-            routes = dicts(document.spec.get(key))
-            if len(routes) > 1 or any(len(route.get("match") or ()) > 1 for _, route in routes):
-                yield from _ineffective(document, key, routes)
+    for key in ("http", "tls", "tcp"):
+        routes = dicts(document.spec.get(key))
+        if len(routes) > 1 or any(len(route.get("match") or ()) > 1 for _, route in routes):
+            yield from _ineffective(document, key, routes)
 
 
 def _ineffective(document: Document, key: str, routes: list[tuple[int, dict[str, Any]]]) -> Iterator[Problem]:

@@ -8,9 +8,9 @@ from itertools import pairwise
 from typing import Any
 
 from gitlab_mesh.core.analysis.mesh import Mesh
-from gitlab_mesh.core.analysis.model import Level, Path, Problem, dicts, mapping, texts
-from gitlab_mesh.core.analysis.posture import has_default_deny, policies_for, requires_jwt
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
+from gitlab_mesh.core.analysis.posture import asks_for_token, has_default_deny, policies_for
+from gitlab_mesh.core.analysis.registry import object_rule, rule
 from gitlab_mesh.core.analysis.rules.services import port_protocol
 from gitlab_mesh.core.analysis.rules.shape_authentication import parse_keys
 from gitlab_mesh.core.analysis.workloads import matches, selector_of
@@ -44,7 +44,7 @@ def check_default_deny(mesh: Mesh) -> Iterator[Problem]:
             yield Problem(workload.document, ("metadata", "name"), "no policy limits who may call it")
 
 
-@rule(
+@object_rule(
     "GM2102",
     "policy that allows everything",
     Level.ERROR,
@@ -56,23 +56,22 @@ def check_default_deny(mesh: Mesh) -> Iterator[Problem]:
     bad=_POLICY % "rules: [{}]",
     good=_POLICY % "rules: [{from: [{source: {namespaces: [web]}}]}]",
 )
-def check_allow_all(mesh: Mesh) -> Iterator[Problem]:
+def check_allow_all(document: Document) -> Iterator[Problem]:
     """ALLOW rules that match everything."""
-    for document in mesh.of("AuthorizationPolicy"):
-        if document.spec.get("action", "ALLOW") != "ALLOW":
-            continue
-        for i, item in dicts(document.spec.get("rules")):
-            if not (item.get("from") or item.get("to") or item.get("when")):
-                yield Problem(document, ("spec", "rules", i), "this rule allows every request")
-            for f, part in dicts(item.get("from")):
-                for key in ("principals", "namespaces", "ipBlocks", "remoteIpBlocks"):
-                    for v, value in texts(mapping(part.get("source")).get(key)):
-                        if value in ("*", "0.0.0.0/0", "::/0") and not item.get("to") and not item.get("when"):
-                            path: Path = ("spec", "rules", i, "from", f, "source", key, v)
-                            yield Problem(document, path, f"{key} {value!r} admits everybody")
+    if document.spec.get("action", "ALLOW") != "ALLOW":
+        return
+    for i, item in dicts(document.spec.get("rules")):
+        if not (item.get("from") or item.get("to") or item.get("when")):
+            yield Problem(document, ("spec", "rules", i), "this rule allows every request")
+        for f, part in dicts(item.get("from")):
+            for key in ("principals", "namespaces", "ipBlocks", "remoteIpBlocks"):
+                for v, value in texts(mapping(part.get("source")).get(key)):
+                    if value in ("*", "0.0.0.0/0", "::/0") and not item.get("to") and not item.get("when"):
+                        path: Path = ("spec", "rules", i, "from", f, "source", key, v)
+                        yield Problem(document, path, f"{key} {value!r} admits everybody")
 
 
-@rule(
+@object_rule(
     "GM2103",
     "unsafe matching pattern",
     Level.WARNING,
@@ -85,20 +84,19 @@ def check_allow_all(mesh: Mesh) -> Iterator[Problem]:
     bad=_POLICY % "rules: [{to: [{operation: {notPaths: [/admin]}}]}]",
     good=_POLICY % "rules: [{to: [{operation: {paths: [/shop/*]}}]}]",
 )
-def check_patterns(mesh: Mesh) -> Iterator[Problem]:
+def check_patterns(document: Document) -> Iterator[Problem]:
     """ALLOW with negative, DENY with positive paths, methods and hosts."""
-    for document in mesh.of("AuthorizationPolicy"):
-        action = document.spec.get("action", "ALLOW")
-        keys = {"ALLOW": ("notPaths", "notMethods", "notHosts"), "DENY": ("paths",)}.get(action, ())
-        for r, item in dicts(document.spec.get("rules")):
-            for t, part in dicts(item.get("to")):
-                for key in keys:
-                    if mapping(part.get("operation")).get(key):
-                        path: Path = ("spec", "rules", r, "to", t, "operation", key)
-                        yield Problem(document, path, f"{action} with {key}", at_key=True)
+    action = document.spec.get("action", "ALLOW")
+    keys = {"ALLOW": ("notPaths", "notMethods", "notHosts"), "DENY": ("paths",)}.get(action, ())
+    for r, item in dicts(document.spec.get("rules")):
+        for t, part in dicts(item.get("to")):
+            for key in keys:
+                if mapping(part.get("operation")).get(key):
+                    path: Path = ("spec", "rules", r, "to", t, "operation", key)
+                    yield Problem(document, path, f"{action} with {key}", at_key=True)
 
 
-@rule(
+@object_rule(
     "GM2104",
     "value that is never matched",
     Level.ERROR,
@@ -110,18 +108,17 @@ def check_patterns(mesh: Mesh) -> Iterator[Problem]:
     bad=_POLICY % "rules: [{to: [{operation: {methods: [get]}}]}]",
     good=_POLICY % "rules: [{to: [{operation: {methods: [GET]}}]}]",
 )
-def check_values(mesh: Mesh) -> Iterator[Problem]:
+def check_values(document: Document) -> Iterator[Problem]:
     """Methods, paths and hosts that no request has."""
-    for document in mesh.of("AuthorizationPolicy"):
-        for r, item in dicts(document.spec.get("rules")):
-            for t, part in dicts(item.get("to")):
-                operation = mapping(part.get("operation"))
-                for key in ("methods", "notMethods", "paths", "notPaths", "hosts", "notHosts"):
-                    for v, value in texts(operation.get(key)):
-                        problem = _value_problem(key.lower().removeprefix("not"), value)
-                        if problem:
-                            path: Path = ("spec", "rules", r, "to", t, "operation", key, v)
-                            yield Problem(document, path, f"{value!r} {problem}")
+    for r, item in dicts(document.spec.get("rules")):
+        for t, part in dicts(item.get("to")):
+            operation = mapping(part.get("operation"))
+            for key in ("methods", "notMethods", "paths", "notPaths", "hosts", "notHosts"):
+                for v, value in texts(operation.get(key)):
+                    problem = _value_problem(key.lower().removeprefix("not"), value)
+                    if problem:
+                        path: Path = ("spec", "rules", r, "to", t, "operation", key, v)
+                        yield Problem(document, path, f"{value!r} {problem}")
 
 
 def _value_problem(kind: str, value: str) -> str:
@@ -136,7 +133,7 @@ def _value_problem(kind: str, value: str) -> str:
     return "" if value.startswith(("/", "*", "{")) or not value else "does not begin with /"
 
 
-@rule(
+@object_rule(
     "GM2105",
     "from and to as alternatives",
     Level.WARNING,
@@ -148,13 +145,12 @@ def _value_problem(kind: str, value: str) -> str:
     bad=_POLICY % "rules: [{from: [{source: {namespaces: [web]}}]}, {to: [{operation: {paths: [/shop]}}]}]",
     good=_POLICY % "rules: [{from: [{source: {namespaces: [web]}}], to: [{operation: {paths: [/shop]}}]}]",
 )
-def check_or(mesh: Mesh) -> Iterator[Problem]:
+def check_or(document: Document) -> Iterator[Problem]:
     """A rule with from only, followed by one with to only."""
-    for document in mesh.of("AuthorizationPolicy"):
-        rules = dicts(document.spec.get("rules"))
-        for (_, one), (i, other) in pairwise(rules):
-            if set(one) == {"from"} and set(other) == {"to"} and document.spec.get("action", "ALLOW") == "ALLOW":
-                yield Problem(document, ("spec", "rules", i), "this rule has no source: it holds for everybody")
+    rules = dicts(document.spec.get("rules"))
+    for (_, one), (i, other) in pairwise(rules):
+        if set(one) == {"from"} and set(other) == {"to"} and document.spec.get("action", "ALLOW") == "ALLOW":
+            yield Problem(document, ("spec", "rules", i), "this rule has no source: it holds for everybody")
 
 
 @rule(
@@ -199,7 +195,7 @@ def check_tcp(mesh: Mesh) -> Iterator[Problem]:
             )
 
 
-@rule(
+@object_rule(
     "GM2107",
     "dry run as the only protection",
     Level.WARNING,
@@ -211,12 +207,11 @@ def check_tcp(mesh: Mesh) -> Iterator[Problem]:
     "annotations: {istio.io/dry-run: 'true'}}\nspec: {}\n",
     good=_POLICY % "",
 )
-def check_dry_run(mesh: Mesh) -> Iterator[Problem]:
+def check_dry_run(document: Document) -> Iterator[Problem]:
     """istio.io/dry-run: true."""
-    for document in mesh.of("AuthorizationPolicy"):
-        if str(document.annotations.get("istio.io/dry-run", "")).lower() == "true":
-            path: Path = ("metadata", "annotations", "istio.io/dry-run")
-            yield Problem(document, path, "this policy is a dry run: it refuses nothing")
+    if str(document.annotations.get("istio.io/dry-run", "")).lower() == "true":
+        path: Path = ("metadata", "annotations", "istio.io/dry-run")
+        yield Problem(document, path, "this policy is a dry run: it refuses nothing")
 
 
 @rule(
@@ -277,16 +272,12 @@ def check_required(mesh: Mesh) -> Iterator[Problem]:
 def _token_required(mesh: Mesh, namespace: str, selector: dict[str, object], attached: bool) -> bool:
     pods = [] if attached else mesh.select(namespace, selector)
     if pods:
-        return all(requires_jwt(mesh, pod) for pod in pods)
-    for policy in mesh.of("AuthorizationPolicy"):
-        if policy.namespace in (namespace, mesh.options.root_namespace):
-            text = str(policy.spec)
-            if "equestPrincipals" in text or "request.auth." in text:
-                return True
-    return False
+        return all(any(map(asks_for_token, policies_for(mesh, "AuthorizationPolicy", pod))) for pod in pods)
+    scopes = {namespace, mesh.options.root_namespace}
+    return any(asks_for_token(policy) for scope in scopes for policy in mesh.within("AuthorizationPolicy", scope))
 
 
-@rule(
+@object_rule(
     "GM2202",
     "keys of tokens over plain HTTP",
     Level.ERROR,
@@ -298,15 +289,14 @@ def _token_required(mesh: Mesh, namespace: str, selector: dict[str, object], att
     bad=_JWT % "jwksUri: 'http://id.example.com/keys'",
     good=_JWT % "jwksUri: 'https://id.example.com/keys'",
 )
-def check_keys_address(mesh: Mesh) -> Iterator[Problem]:
+def check_keys_address(document: Document) -> Iterator[Problem]:
     """JwksUri."""
-    for document in mesh.of("RequestAuthentication"):
-        for i, item in dicts(document.spec.get("jwtRules")):
-            if str(item.get("jwksUri", "")).startswith("http://"):
-                yield Problem(document, ("spec", "jwtRules", i, "jwksUri"), "the keys are fetched without TLS")
+    for i, item in dicts(document.spec.get("jwtRules")):
+        if str(item.get("jwksUri", "")).startswith("http://"):
+            yield Problem(document, ("spec", "jwtRules", i, "jwksUri"), "the keys are fetched without TLS")
 
 
-@rule(
+@object_rule(
     "GM2203",
     "private or shared key in the policy",
     Level.ERROR,
@@ -318,17 +308,16 @@ def check_keys_address(mesh: Mesh) -> Iterator[Problem]:
     bad=_JWT % 'jwks: \'{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}\'',
     good=_JWT % 'jwks: \'{"keys": [{"kty": "RSA", "e": "AQAB", "n": "AQAB"}]}\'',
 )
-def check_private_keys(mesh: Mesh) -> Iterator[Problem]:
+def check_private_keys(document: Document) -> Iterator[Problem]:
     """Jwks with symmetric or private keys."""
-    for document in mesh.of("RequestAuthentication"):
-        for i, item in dicts(document.spec.get("jwtRules")):
-            for key in parse_keys(str(item.get("jwks") or "")) or ():
-                if key.get("kty") == "oct" or "d" in key:
-                    kind = "shared" if key.get("kty") == "oct" else "private"
-                    yield Problem(document, ("spec", "jwtRules", i, "jwks"), f"a {kind} key stands in jwks")
+    for i, item in dicts(document.spec.get("jwtRules")):
+        for key in parse_keys(str(item.get("jwks") or "")) or ():
+            if key.get("kty") == "oct" or "d" in key:
+                kind = "shared" if key.get("kty") == "oct" else "private"
+                yield Problem(document, ("spec", "jwtRules", i, "jwks"), f"a {kind} key stands in jwks")
 
 
-@rule(
+@object_rule(
     "GM2204",
     "token for any audience",
     Level.WARNING,
@@ -341,12 +330,11 @@ def check_private_keys(mesh: Mesh) -> Iterator[Problem]:
     bad=(_JWT % "jwksUri: 'https://id.example.com/keys'").replace("audiences: [shop], ", ""),
     good=_JWT % "jwksUri: 'https://id.example.com/keys'",
 )
-def check_audiences(mesh: Mesh) -> Iterator[Problem]:
+def check_audiences(document: Document) -> Iterator[Problem]:
     """JwtRules without audiences."""
-    for document in mesh.of("RequestAuthentication"):
-        for i, item in dicts(document.spec.get("jwtRules")):
-            if not item.get("audiences"):
-                yield Problem(document, ("spec", "jwtRules", i), "no audiences are named")
+    for i, item in dicts(document.spec.get("jwtRules")):
+        if not item.get("audiences"):
+            yield Problem(document, ("spec", "jwtRules", i), "no audiences are named")
 
 
 _WELL_KNOWN = frozenset(
@@ -371,7 +359,7 @@ _WELL_KNOWN = frozenset(
 )
 
 
-@rule(
+@object_rule(
     "GM2205",
     "token in a place that leaks",
     Level.WARNING,
@@ -383,21 +371,20 @@ _WELL_KNOWN = frozenset(
     bad=_JWT % "jwksUri: 'https://id.example.com/keys', fromParams: [token]",
     good=_JWT % "jwksUri: 'https://id.example.com/keys', fromHeaders: [{name: x-token}]",
 )
-def check_token_places(mesh: Mesh) -> Iterator[Problem]:
+def check_token_places(document: Document) -> Iterator[Problem]:
     """fromParams, and claims written to well-known headers."""
-    for document in mesh.of("RequestAuthentication"):
-        for i, item in dicts(document.spec.get("jwtRules")):
-            path: Path = ("spec", "jwtRules", i)
-            if item.get("fromParams"):
-                yield Problem(document, (*path, "fromParams"), "the token is part of the address", at_key=True)
-            names: list[tuple[Path, Any]] = [(("outputPayloadToHeader",), item.get("outputPayloadToHeader"))]
-            names += [
-                (("outputClaimToHeaders", c, "header"), part.get("header"))
-                for c, part in dicts(item.get("outputClaimToHeaders"))
-            ]
-            for place, name in names:
-                if str(name or "").lower() in _WELL_KNOWN:
-                    yield Problem(document, (*path, *place), f"{name} is a well-known header")
+    for i, item in dicts(document.spec.get("jwtRules")):
+        path: Path = ("spec", "jwtRules", i)
+        if item.get("fromParams"):
+            yield Problem(document, (*path, "fromParams"), "the token is part of the address", at_key=True)
+        names: list[tuple[Path, Any]] = [(("outputPayloadToHeader",), item.get("outputPayloadToHeader"))]
+        names += [
+            (("outputClaimToHeaders", c, "header"), part.get("header"))
+            for c, part in dicts(item.get("outputClaimToHeaders"))
+        ]
+        for place, name in names:
+            if str(name or "").lower() in _WELL_KNOWN:
+                yield Problem(document, (*path, *place), f"{name} is a well-known header")
 
 
 @rule(

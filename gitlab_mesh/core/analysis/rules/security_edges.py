@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from gitlab_mesh.core.analysis.mesh import SYSTEM_NAMESPACES, Mesh
-from gitlab_mesh.core.analysis.model import Level, Path, Problem, dicts, mapping, texts
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
+from gitlab_mesh.core.analysis.registry import object_rule, rule
 from gitlab_mesh.core.analysis.workloads import selector_of
 
 __all__: list[str] = []
@@ -21,7 +21,7 @@ _POLICY = (
 _CIS = ("CIS Kubernetes 5.3.2", "NSA-CISA Kubernetes Hardening: network separation")
 
 
-@rule(
+@object_rule(
     "GM2301",
     "gateway for every host",
     Level.WARNING,
@@ -32,16 +32,15 @@ _CIS = ("CIS Kubernetes 5.3.2", "NSA-CISA Kubernetes Hardening: network separati
     bad=_GATEWAY % _HTTPS.replace("shop.example.com", "'*'"),
     good=_GATEWAY % _HTTPS,
 )
-def check_wide_hosts(mesh: Mesh) -> Iterator[Problem]:
+def check_wide_hosts(document: Document) -> Iterator[Problem]:
     """Hosts * and */*."""
-    for document in mesh.of("Gateway"):
-        for i, server in dicts(document.spec.get("servers")):
-            for h, host in texts(server.get("hosts")):
-                if host in ("*", "*/*"):
-                    yield Problem(document, ("spec", "servers", i, "hosts", h), f"host {host} takes everything")
+    for i, server in dicts(document.spec.get("servers")):
+        for h, host in texts(server.get("hosts")):
+            if host in ("*", "*/*"):
+                yield Problem(document, ("spec", "servers", i, "hosts", h), f"host {host} takes everything")
 
 
-@rule(
+@object_rule(
     "GM2302",
     "plain HTTP at the edge",
     Level.WARNING,
@@ -57,21 +56,18 @@ def check_wide_hosts(mesh: Mesh) -> Iterator[Problem]:
         + _HTTPS
     ),
 )
-def check_plain(mesh: Mesh) -> Iterator[Problem]:
+def check_plain(document: Document) -> Iterator[Problem]:
     """HTTP servers without a redirect."""
-    for document in mesh.of("Gateway"):
-        for i, server in dicts(document.spec.get("servers")):
-            protocol = str(mapping(server.get("port")).get("protocol", "")).upper()
-            if protocol in ("HTTP", "HTTP2", "GRPC") and not mapping(server.get("tls")).get("httpsRedirect"):
-                yield Problem(
-                    document, ("spec", "servers", i, "port", "protocol"), f"{protocol} without redirect to HTTPS"
-                )
+    for i, server in dicts(document.spec.get("servers")):
+        protocol = str(mapping(server.get("port")).get("protocol", "")).upper()
+        if protocol in ("HTTP", "HTTP2", "GRPC") and not mapping(server.get("tls")).get("httpsRedirect"):
+            yield Problem(document, ("spec", "servers", i, "port", "protocol"), f"{protocol} without redirect to HTTPS")
 
 
 _WEAK = re.compile(r"CBC|DES|RC4|MD5|(^|-)AES(128|256)-SHA$|-SHA$")
 
 
-@rule(
+@object_rule(
     "GM2303",
     "weak TLS at the edge",
     Level.ERROR,
@@ -83,20 +79,19 @@ _WEAK = re.compile(r"CBC|DES|RC4|MD5|(^|-)AES(128|256)-SHA$|-SHA$")
     bad=_GATEWAY % _HTTPS.replace("TLSV1_2", "TLSV1_1"),
     good=_GATEWAY % _HTTPS,
 )
-def check_tls_version(mesh: Mesh) -> Iterator[Problem]:
+def check_tls_version(document: Document) -> Iterator[Problem]:
     """Versions and ciphers."""
-    for document in mesh.of("Gateway"):
-        for i, server in dicts(document.spec.get("servers")):
-            tls = mapping(server.get("tls"))
-            path: Path = ("spec", "servers", i, "tls")
-            if tls.get("minProtocolVersion") in ("TLSV1_0", "TLSV1_1"):
-                yield Problem(document, (*path, "minProtocolVersion"), f"{tls['minProtocolVersion']} is accepted")
-            for c, cipher in texts(tls.get("cipherSuites")):
-                if _WEAK.search(cipher):
-                    yield Problem(document, (*path, "cipherSuites", c), f"cipher {cipher} is weak")
+    for i, server in dicts(document.spec.get("servers")):
+        tls = mapping(server.get("tls"))
+        path: Path = ("spec", "servers", i, "tls")
+        if tls.get("minProtocolVersion") in ("TLSV1_0", "TLSV1_1"):
+            yield Problem(document, (*path, "minProtocolVersion"), f"{tls['minProtocolVersion']} is accepted")
+        for c, cipher in texts(tls.get("cipherSuites")):
+            if _WEAK.search(cipher):
+                yield Problem(document, (*path, "cipherSuites", c), f"cipher {cipher} is weak")
 
 
-@rule(
+@object_rule(
     "GM2304",
     "client certificates that are optional",
     Level.WARNING,
@@ -108,15 +103,14 @@ def check_tls_version(mesh: Mesh) -> Iterator[Problem]:
     bad=_GATEWAY % _HTTPS.replace("SIMPLE", "OPTIONAL_MUTUAL"),
     good=_GATEWAY % _HTTPS.replace("SIMPLE", "MUTUAL"),
 )
-def check_optional(mesh: Mesh) -> Iterator[Problem]:
+def check_optional(document: Document) -> Iterator[Problem]:
     """OPTIONAL_MUTUAL."""
-    for document in mesh.of("Gateway"):
-        for i, server in dicts(document.spec.get("servers")):
-            if mapping(server.get("tls")).get("mode") == "OPTIONAL_MUTUAL":
-                yield Problem(document, ("spec", "servers", i, "tls", "mode"), "client certificates are optional")
+    for i, server in dicts(document.spec.get("servers")):
+        if mapping(server.get("tls")).get("mode") == "OPTIONAL_MUTUAL":
+            yield Problem(document, ("spec", "servers", i, "tls", "mode"), "client certificates are optional")
 
 
-@rule(
+@object_rule(
     "GM2305",
     "listener that every namespace may use",
     Level.WARNING,
@@ -129,19 +123,16 @@ def check_optional(mesh: Mesh) -> Iterator[Problem]:
     good="apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: edge, namespace: edge}\n"
     "spec: {gatewayClassName: istio, listeners: [{name: a, port: 80, protocol: HTTP, hostname: shop.example.com}]}\n",
 )
-def check_listeners(mesh: Mesh) -> Iterator[Problem]:
+def check_listeners(document: Document) -> Iterator[Problem]:
     """AllowedRoutes from All without a hostname."""
-    for document in mesh.of("KubernetesGateway"):
-        for i, item in dicts(document.spec.get("listeners")):
-            allowed = mapping(mapping(item.get("allowedRoutes")).get("namespaces"))
-            if allowed.get("from") == "All" and not item.get("hostname"):
-                path: Path = ("spec", "listeners", i, "allowedRoutes", "namespaces", "from")
-                yield Problem(
-                    document, path, f"listener {item.get('name')} takes routes of all namespaces for all hosts"
-                )
+    for i, item in dicts(document.spec.get("listeners")):
+        allowed = mapping(mapping(item.get("allowedRoutes")).get("namespaces"))
+        if allowed.get("from") == "All" and not item.get("hostname"):
+            path: Path = ("spec", "listeners", i, "allowedRoutes", "namespaces", "from")
+            yield Problem(document, path, f"listener {item.get('name')} takes routes of all namespaces for all hosts")
 
 
-@rule(
+@object_rule(
     "GM2306",
     "grant for everything",
     Level.WARNING,
@@ -154,12 +145,11 @@ def check_listeners(mesh: Mesh) -> Iterator[Problem]:
     good="apiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\nmetadata: {name: g, namespace: shop}\n"
     "spec: {from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: edge}], to: [{group: '', kind: Secret, name: tls}]}\n",
 )
-def check_grants(mesh: Mesh) -> Iterator[Problem]:
+def check_grants(document: Document) -> Iterator[Problem]:
     """ReferenceGrant without a name."""
-    for document in mesh.of("ReferenceGrant"):
-        for i, item in dicts(document.spec.get("to")):
-            if not item.get("name"):
-                yield Problem(document, ("spec", "to", i), f"every {item.get('kind')} is granted")
+    for i, item in dicts(document.spec.get("to")):
+        if not item.get("name"):
+            yield Problem(document, ("spec", "to", i), f"every {item.get('kind')} is granted")
 
 
 @rule(
@@ -217,7 +207,7 @@ def check_egress(mesh: Mesh) -> Iterator[Problem]:
                 )
 
 
-@rule(
+@object_rule(
     "GM2403",
     "ServiceEntry that opens everything",
     Level.WARNING,
@@ -230,15 +220,14 @@ def check_egress(mesh: Mesh) -> Iterator[Problem]:
     good="apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: pay, namespace: shop}\n"
     "spec: {hosts: [pay.example.com], ports: [{number: 443, name: tls, protocol: TLS}], resolution: DNS}\n",
 )
-def check_entries(mesh: Mesh) -> Iterator[Problem]:
+def check_entries(document: Document) -> Iterator[Problem]:
     """Wildcards over a top-level domain, and 0.0.0.0/0."""
-    for document in mesh.of("ServiceEntry"):
-        for i, host in texts(document.spec.get("hosts")):
-            if host.startswith("*.") and host.count(".") == 1:
-                yield Problem(document, ("spec", "hosts", i), f"{host} is a whole top-level domain")
-        for i, address in texts(document.spec.get("addresses")):
-            if address in ("0.0.0.0/0", "::/0"):
-                yield Problem(document, ("spec", "addresses", i), f"{address} is every address")
+    for i, host in texts(document.spec.get("hosts")):
+        if host.startswith("*.") and host.count(".") == 1:
+            yield Problem(document, ("spec", "hosts", i), f"{host} is a whole top-level domain")
+    for i, address in texts(document.spec.get("addresses")):
+        if address in ("0.0.0.0/0", "::/0"):
+            yield Problem(document, ("spec", "addresses", i), f"{address} is every address")
 
 
 @rule(
@@ -267,7 +256,7 @@ def check_network(mesh: Mesh) -> Iterator[Problem]:
             yield Problem(namespace, ("metadata", "name"), "no NetworkPolicy selects all of its pods for ingress")
 
 
-@rule(
+@object_rule(
     "GM2502",
     "network policy that allows everybody",
     Level.WARNING,
@@ -279,25 +268,22 @@ def check_network(mesh: Mesh) -> Iterator[Problem]:
     bad=_POLICY % "podSelector: {}, ingress: [{}]",
     good=_POLICY % "podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {name: web}}}]}]",
 )
-def check_open(mesh: Mesh) -> Iterator[Problem]:
+def check_open(document: Document) -> Iterator[Problem]:
     """Rules that match every peer."""
-    for document in mesh.of("NetworkPolicy"):
-        for side, peers in (("ingress", "from"), ("egress", "to")):
-            for i, item in dicts(document.spec.get(side)):
-                path: Path = ("spec", side, i)
-                if not item.get(peers):
-                    if side == "ingress" and not item.get("ports"):
-                        yield Problem(document, path, "this rule admits everybody")
-                    continue
-                for p, peer in dicts(item.get(peers)):
-                    block = mapping(peer.get("ipBlock"))
-                    if block.get("cidr") in ("0.0.0.0/0", "::/0") and not block.get("except"):
-                        yield Problem(
-                            document, (*path, peers, p, "ipBlock", "cidr"), f"{block['cidr']} is every address"
-                        )
+    for side, peers in (("ingress", "from"), ("egress", "to")):
+        for i, item in dicts(document.spec.get(side)):
+            path: Path = ("spec", side, i)
+            if not item.get(peers):
+                if side == "ingress" and not item.get("ports"):
+                    yield Problem(document, path, "this rule admits everybody")
+                continue
+            for p, peer in dicts(item.get(peers)):
+                block = mapping(peer.get("ipBlock"))
+                if block.get("cidr") in ("0.0.0.0/0", "::/0") and not block.get("except"):
+                    yield Problem(document, (*path, peers, p, "ipBlock", "cidr"), f"{block['cidr']} is every address")
 
 
-@rule(
+@object_rule(
     "GM2601",
     "EnvoyFilter that touches the protection itself",
     Level.ERROR,
@@ -311,14 +297,13 @@ def check_open(mesh: Mesh) -> Iterator[Problem]:
     good="apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: x, namespace: shop}\n"
     "spec: {workloadSelector: {labels: {app: shop}}, configPatches: [{applyTo: CLUSTER, patch: {operation: MERGE, value: {connect_timeout: 1s}}}]}\n",
 )
-def check_filters(mesh: Mesh) -> Iterator[Problem]:
+def check_filters(document: Document) -> Iterator[Problem]:
     """REMOVE, REPLACE and INSERT_BEFORE at rbac, jwt_authn, ext_authz."""
-    for document in mesh.of("EnvoyFilter"):
-        for i, item in dicts(document.spec.get("configPatches")):
-            operation = mapping(item.get("patch")).get("operation")
-            found = re.search(r"envoy\.filters\.(?:http|network)\.(rbac|jwt_authn|ext_authz)", str(item.get("match")))
-            if found and operation in ("REMOVE", "REPLACE", "INSERT_BEFORE", "MERGE"):
-                yield Problem(document, ("spec", "configPatches", i, "patch"), f"{operation} at {found[1]}")
+    for i, item in dicts(document.spec.get("configPatches")):
+        operation = mapping(item.get("patch")).get("operation")
+        found = re.search(r"envoy\.filters\.(?:http|network)\.(rbac|jwt_authn|ext_authz)", str(item.get("match")))
+        if found and operation in ("REMOVE", "REPLACE", "INSERT_BEFORE", "MERGE"):
+            yield Problem(document, ("spec", "configPatches", i, "patch"), f"{operation} at {found[1]}")
 
 
 @rule(
@@ -346,7 +331,7 @@ def check_wide_filters(mesh: Mesh) -> Iterator[Problem]:
             yield Problem(document, ("spec",), "it patches every proxy of the mesh")
 
 
-@rule(
+@object_rule(
     "GM2603",
     "code of others without a fixed digest",
     Level.WARNING,
@@ -359,17 +344,16 @@ def check_wide_filters(mesh: Mesh) -> Iterator[Problem]:
     good="apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: x, namespace: shop}\n"
     "spec: {url: 'oci://registry.example/x@sha256:0000000000000000000000000000000000000000000000000000000000000000'}\n",
 )
-def check_wasm(mesh: Mesh) -> Iterator[Problem]:
+def check_wasm(document: Document) -> Iterator[Problem]:
     """WasmPlugins without digest, over http, or that fail open."""
-    for document in mesh.of("WasmPlugin"):
-        url = str(document.spec.get("url", ""))
-        if not document.spec.get("sha256") and "@sha256:" not in url and not url.startswith("file://"):
-            yield Problem(document, ("spec", "url"), f"{url} has no digest")
-        if document.spec.get("failStrategy") == "FAIL_OPEN" and document.spec.get("phase") in ("AUTHN", "AUTHZ"):
-            yield Problem(document, ("spec", "failStrategy"), f"if it fails, phase {document.spec['phase']} is skipped")
+    url = str(document.spec.get("url", ""))
+    if not document.spec.get("sha256") and "@sha256:" not in url and not url.startswith("file://"):
+        yield Problem(document, ("spec", "url"), f"{url} has no digest")
+    if document.spec.get("failStrategy") == "FAIL_OPEN" and document.spec.get("phase") in ("AUTHN", "AUTHZ"):
+        yield Problem(document, ("spec", "failStrategy"), f"if it fails, phase {document.spec['phase']} is skipped")
 
 
-@rule(
+@object_rule(
     "GM2701",
     "CORS for everybody",
     Level.ERROR,
@@ -381,26 +365,25 @@ def check_wasm(mesh: Mesh) -> Iterator[Problem]:
     bad=_VS % "corsPolicy: {allowOrigins: [{regex: '.*'}], allowCredentials: true}",
     good=_VS % "corsPolicy: {allowOrigins: [{exact: 'https://www.example.com'}], allowCredentials: true}",
 )
-def check_cors(mesh: Mesh) -> Iterator[Problem]:
+def check_cors(document: Document) -> Iterator[Problem]:
     """Wide origins together with credentials."""
-    for document in mesh.of("VirtualService"):
-        for i, route in dicts(document.spec.get("http")):
-            cors = mapping(route.get("corsPolicy"))
-            if cors.get("allowCredentials") is not True:
-                continue
-            for o, origin in dicts(cors.get("allowOrigins")):
-                pattern = str(origin.get("regex") or "")
-                wide = (
-                    origin.get("exact") == "*"
-                    or pattern in (".*", ".+", "^.*$")
-                    or origin.get("prefix") in ("http", "https://", "http://")
-                )
-                if wide or re.search(r"(?<!\\)\.(?![*+?\\])(com|org|net|io|de)", pattern):
-                    path: Path = ("spec", "http", i, "corsPolicy", "allowOrigins", o)
-                    yield Problem(document, path, "this origin fits pages of others too, and credentials are allowed")
+    for i, route in dicts(document.spec.get("http")):
+        cors = mapping(route.get("corsPolicy"))
+        if cors.get("allowCredentials") is not True:
+            continue
+        for o, origin in dicts(cors.get("allowOrigins")):
+            pattern = str(origin.get("regex") or "")
+            wide = (
+                origin.get("exact") == "*"
+                or pattern in (".*", ".+", "^.*$")
+                or origin.get("prefix") in ("http", "https://", "http://")
+            )
+            if wide or re.search(r"(?<!\\)\.(?![*+?\\])(com|org|net|io|de)", pattern):
+                path: Path = ("spec", "http", i, "corsPolicy", "allowOrigins", o)
+                yield Problem(document, path, "this origin fits pages of others too, and credentials are allowed")
 
 
-@rule(
+@object_rule(
     "GM2702",
     "fault left in production",
     Level.WARNING,
@@ -411,20 +394,17 @@ def check_cors(mesh: Mesh) -> Iterator[Problem]:
     bad=_VS % "fault: {abort: {httpStatus: 503, percentage: {value: 100}}}",
     good=_VS % "timeout: 5s",
 )
-def check_faults(mesh: Mesh) -> Iterator[Problem]:
+def check_faults(document: Document) -> Iterator[Problem]:
     """Faults that hold for all callers."""
-    for document in mesh.of("VirtualService"):
-        for i, route in dicts(document.spec.get("http")):
-            if route.get("fault") and not any(match.get("headers") for _, match in dicts(route.get("match"))):
-                yield Problem(
-                    document, ("spec", "http", i, "fault"), "a fault is injected for every request", at_key=True
-                )
+    for i, route in dicts(document.spec.get("http")):
+        if route.get("fault") and not any(match.get("headers") for _, match in dicts(route.get("match"))):
+            yield Problem(document, ("spec", "http", i, "fault"), "a fault is injected for every request", at_key=True)
 
 
 _TRUSTED = frozenset({"x-forwarded-client-cert", "authorization", "x-forwarded-for", "x-envoy-external-address"})
 
 
-@rule(
+@object_rule(
     "GM2703",
     "route that writes identity headers",
     Level.WARNING,
@@ -435,16 +415,15 @@ _TRUSTED = frozenset({"x-forwarded-client-cert", "authorization", "x-forwarded-f
     bad=_VS % "headers: {request: {set: {x-forwarded-client-cert: 'By=me'}}}",
     good=_VS % "headers: {request: {remove: [x-internal]}}",
 )
-def check_identity_headers(mesh: Mesh) -> Iterator[Problem]:
+def check_identity_headers(document: Document) -> Iterator[Problem]:
     """Set and add of headers that carry identity."""
-    for document in mesh.of("VirtualService"):
-        for i, route in dicts(document.spec.get("http")):
-            request = mapping(mapping(route.get("headers")).get("request"))
-            for key in ("set", "add"):
-                for name in mapping(request.get(key)):
-                    if name.lower() in _TRUSTED:
-                        path: Path = ("spec", "http", i, "headers", "request", key, name)
-                        yield Problem(document, path, f"{name} is written by the route", at_key=True)
+    for i, route in dicts(document.spec.get("http")):
+        request = mapping(mapping(route.get("headers")).get("request"))
+        for key in ("set", "add"):
+            for name in mapping(request.get(key)):
+                if name.lower() in _TRUSTED:
+                    path: Path = ("spec", "http", i, "headers", "request", key, name)
+                    yield Problem(document, path, f"{name} is written by the route", at_key=True)
 
 
 @rule(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gitlab_mesh.core.analysis.mesh import Mesh
-from gitlab_mesh.core.analysis.model import Level, Path, Problem, dicts, mapping, texts
+from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
 from gitlab_mesh.core.analysis.posture import effective_mtls
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.registry import object_rule, rule
 from gitlab_mesh.core.analysis.rules.shape_destinationrule import traffic_policies
 from gitlab_mesh.core.analysis.workloads import matches, selector_of
 
@@ -45,7 +45,7 @@ def check_strict(mesh: Mesh) -> Iterator[Problem]:
             yield Problem(workload.document, ("metadata", "name"), message)
 
 
-@rule(
+@object_rule(
     "GM2002",
     "policy that weakens mTLS",
     Level.ERROR,
@@ -57,16 +57,15 @@ def check_strict(mesh: Mesh) -> Iterator[Problem]:
     bad=_PEER % ("shop", "mtls: {mode: PERMISSIVE}"),
     good=_PEER % ("shop", _STRICT),
 )
-def check_weak(mesh: Mesh) -> Iterator[Problem]:
+def check_weak(document: Document) -> Iterator[Problem]:
     """PERMISSIVE and DISABLE of policies and their ports."""
-    for document in mesh.of("PeerAuthentication"):
-        mode = mapping(document.spec.get("mtls")).get("mode")
+    mode = mapping(document.spec.get("mtls")).get("mode")
+    if mode in ("PERMISSIVE", "DISABLE"):
+        yield Problem(document, ("spec", "mtls", "mode"), f"mTLS is {mode} here")
+    for port, item in mapping(document.spec.get("portLevelMtls")).items():
+        mode = mapping(item).get("mode")
         if mode in ("PERMISSIVE", "DISABLE"):
-            yield Problem(document, ("spec", "mtls", "mode"), f"mTLS is {mode} here")
-        for port, item in mapping(document.spec.get("portLevelMtls")).items():
-            mode = mapping(item).get("mode")
-            if mode in ("PERMISSIVE", "DISABLE"):
-                yield Problem(document, ("spec", "portLevelMtls", port, "mode"), f"mTLS is {mode} on port {port}")
+            yield Problem(document, ("spec", "portLevelMtls", port, "mode"), f"mTLS is {mode} on port {port}")
 
 
 @rule(

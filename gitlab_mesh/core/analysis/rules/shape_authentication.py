@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.registry import object_rule
 from gitlab_mesh.core.analysis.rules.fields import check_labels, check_target_refs
 from gitlab_mesh.core.analysis.rules.shape_authorization import DRY_RUN
 
@@ -31,7 +30,7 @@ def parse_keys(text: str) -> list[dict[str, Any]] | None:
     return found if len(found) == len(keys) else None
 
 
-@rule(
+@object_rule(
     "GM0261",
     "RequestAuthentication that Istio refuses",
     Level.ERROR,
@@ -42,18 +41,17 @@ def parse_keys(text: str) -> list[dict[str, Any]] | None:
     bad=_HEAD + "  jwtRules: [{issuer: 'https://id.example.com', jwks: '{\"keys\": [}'}]\n",
     good=_HEAD + "  jwtRules: [{issuer: 'https://id.example.com', jwksUri: 'https://id.example.com/keys'}]\n",
 )
-def check_request_authentication(mesh: Mesh) -> Iterator[Problem]:
+def check_request_authentication(document: Document) -> Iterator[Problem]:
     """Issuers, keys, places of the token."""
-    for document in mesh.of("RequestAuthentication"):
-        spec = document.spec
-        if DRY_RUN in document.annotations:
-            message = f"{DRY_RUN} works on AuthorizationPolicy only"
-            yield Problem(document, ("metadata", "annotations", DRY_RUN), message, at_key=True)
-        labels = mapping(spec.get("selector")).get("matchLabels")
-        yield from check_labels(document, ("spec", "selector", "matchLabels"), labels)
-        yield from check_target_refs(document)
-        for i, item in dicts(spec.get("jwtRules")):
-            yield from _jwt_rule(document, ("spec", "jwtRules", i), item)
+    spec = document.spec
+    if DRY_RUN in document.annotations:
+        message = f"{DRY_RUN} works on AuthorizationPolicy only"
+        yield Problem(document, ("metadata", "annotations", DRY_RUN), message, at_key=True)
+    labels = mapping(spec.get("selector")).get("matchLabels")
+    yield from check_labels(document, ("spec", "selector", "matchLabels"), labels)
+    yield from check_target_refs(document)
+    for i, item in dicts(spec.get("jwtRules")):
+        yield from _jwt_rule(document, ("spec", "jwtRules", i), item)
 
 
 def _jwt_rule(document: Document, path: Path, item: dict[str, Any]) -> Iterator[Problem]:
@@ -77,7 +75,7 @@ def _jwt_rule(document: Document, path: Path, item: dict[str, Any]) -> Iterator[
         seen.add(name)
 
 
-@rule(
+@object_rule(
     "GM0262",
     "PeerAuthentication that Istio refuses",
     Level.ERROR,
@@ -90,8 +88,7 @@ def _jwt_rule(document: Document, path: Path, item: dict[str, Any]) -> Iterator[
     good="apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: shop, namespace: shop}\n"
     "spec: {selector: {matchLabels: {app: shop}}, mtls: {mode: STRICT}}\n",
 )
-def check_peer_authentication(mesh: Mesh) -> Iterator[Problem]:
+def check_peer_authentication(document: Document) -> Iterator[Problem]:
     """The selector."""
-    for document in mesh.of("PeerAuthentication"):
-        labels = mapping(document.spec.get("selector")).get("matchLabels")
-        yield from check_labels(document, ("spec", "selector", "matchLabels"), labels)
+    labels = mapping(document.spec.get("selector")).get("matchLabels")
+    yield from check_labels(document, ("spec", "selector", "matchLabels"), labels)

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.registry import object_rule
 from gitlab_mesh.core.analysis.rules.fields import check_labels, check_target_refs, is_subnet, port_problem
 
 __all__: list[str] = []
@@ -49,7 +48,7 @@ _ADDRESS_KEYS = frozenset({"source.ip", "remote.ip", "destination.ip"})
 _MAP_KEYS = ("request.headers", "request.auth.claims")
 
 
-@rule(
+@object_rule(
     "GM0251",
     "AuthorizationPolicy action without what it needs",
     Level.ERROR,
@@ -60,24 +59,23 @@ _MAP_KEYS = ("request.headers", "request.auth.claims")
     bad=_HEAD + "  action: DENY\n",
     good=_HEAD + "  action: DENY\n  rules: [{to: [{operation: {methods: [DELETE]}}]}]\n",
 )
-def check_action(mesh: Mesh) -> Iterator[Problem]:
+def check_action(document: Document) -> Iterator[Problem]:
     """Action, provider, dry run, selector, targets."""
-    for document in mesh.of("AuthorizationPolicy"):
-        spec = document.spec
-        action = spec.get("action", "ALLOW")
-        rules = spec.get("rules")
-        if action in ("DENY", "CUSTOM") and rules is None:
-            yield Problem(document, ("spec",), f"{action} without rules matches no request: it means nothing")
-        provider = mapping(spec.get("provider")).get("name")
-        if action == "CUSTOM" and not provider:
-            yield Problem(document, ("spec",), "action CUSTOM needs provider.name")
-        if action != "CUSTOM" and spec.get("provider") is not None:
-            yield Problem(document, ("spec", "provider"), f"action {action} has no provider; only CUSTOM has")
-        yield from _dry_run(document, action)
-        yield from check_labels(
-            document, ("spec", "selector", "matchLabels"), mapping(spec.get("selector")).get("matchLabels")
-        )
-        yield from check_target_refs(document)
+    spec = document.spec
+    action = spec.get("action", "ALLOW")
+    rules = spec.get("rules")
+    if action in ("DENY", "CUSTOM") and rules is None:
+        yield Problem(document, ("spec",), f"{action} without rules matches no request: it means nothing")
+    provider = mapping(spec.get("provider")).get("name")
+    if action == "CUSTOM" and not provider:
+        yield Problem(document, ("spec",), "action CUSTOM needs provider.name")
+    if action != "CUSTOM" and spec.get("provider") is not None:
+        yield Problem(document, ("spec", "provider"), f"action {action} has no provider; only CUSTOM has")
+    yield from _dry_run(document, action)
+    yield from check_labels(
+        document, ("spec", "selector", "matchLabels"), mapping(spec.get("selector")).get("matchLabels")
+    )
+    yield from check_target_refs(document)
 
 
 def _dry_run(document: Document, action: str) -> Iterator[Problem]:
@@ -91,7 +89,7 @@ def _dry_run(document: Document, action: str) -> Iterator[Problem]:
         yield Problem(document, path, f"a dry run works with ALLOW and DENY, not with {action}")
 
 
-@rule(
+@object_rule(
     "GM0252",
     "AuthorizationPolicy rule that is empty or no valid match",
     Level.ERROR,
@@ -102,18 +100,17 @@ def _dry_run(document: Document, action: str) -> Iterator[Problem]:
     bad=_HEAD + "  rules: [{from: [{source: {}}]}]\n",
     good=_HEAD + "  rules: [{from: [{source: {namespaces: [web]}}]}]\n",
 )
-def check_rules(mesh: Mesh) -> Iterator[Problem]:
+def check_rules(document: Document) -> Iterator[Problem]:
     """from, to, when."""
-    for document in mesh.of("AuthorizationPolicy"):
-        custom = document.spec.get("action") == "CUSTOM"
-        for i, item in dicts(document.spec.get("rules")):
-            path: Path = ("spec", "rules", i)
-            for key, inner, fields in (("from", "source", _SOURCE), ("to", "operation", _OPERATION)):
-                yield from _parts(document, (*path, key), item.get(key), inner, fields)
-            for w, condition in dicts(item.get("when")):
-                yield from _condition(document, (*path, "when", w), condition)
-            if custom:
-                yield from _custom(document, path, item)
+    custom = document.spec.get("action") == "CUSTOM"
+    for i, item in dicts(document.spec.get("rules")):
+        path: Path = ("spec", "rules", i)
+        for key, inner, fields in (("from", "source", _SOURCE), ("to", "operation", _OPERATION)):
+            yield from _parts(document, (*path, key), item.get(key), inner, fields)
+        for w, condition in dicts(item.get("when")):
+            yield from _condition(document, (*path, "when", w), condition)
+        if custom:
+            yield from _custom(document, path, item)
 
 
 def _parts(document: Document, path: Path, parts: Any, inner: str, fields: list[str]) -> Iterator[Problem]:

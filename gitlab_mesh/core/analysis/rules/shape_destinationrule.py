@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
 from gitlab_mesh.core.analysis.names import is_dns_label, is_subdomain
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.registry import object_rule
 from gitlab_mesh.core.analysis.rules.fields import check_export_to, check_labels, host_problem, is_ip, port_problem
 
 __all__ = ["pool_problems", "traffic_policies"]
@@ -31,7 +30,7 @@ def traffic_policies(document: Document) -> Iterator[tuple[Path, dict[str, Any]]
                 yield (*path, "portLevelSettings", p), port
 
 
-@rule(
+@object_rule(
     "GM0211",
     "DestinationRule host or subset that is no name",
     Level.ERROR,
@@ -42,33 +41,32 @@ def traffic_policies(document: Document) -> Iterator[tuple[Path, dict[str, Any]]
     bad=_HEAD + "  host: shop\n  subsets: [{name: v1, labels: {v: '1'}}, {name: v1, labels: {v: '2'}}]\n",
     good=_HEAD + "  host: shop\n  subsets: [{name: v1, labels: {v: '1'}}, {name: v2, labels: {v: '2'}}]\n",
 )
-def check_names(mesh: Mesh) -> Iterator[Problem]:
+def check_names(document: Document) -> Iterator[Problem]:
     """Host, subsets, exportTo."""
-    for document in mesh.of("DestinationRule"):
-        spec = document.spec
-        host = spec.get("host")
-        if isinstance(host, str) and host_problem(host):
-            yield Problem(document, ("spec", "host"), host_problem(host))
-        seen: set[str] = set()
-        for i, subset in dicts(spec.get("subsets")):
-            name = subset.get("name")
-            path: Path = ("spec", "subsets", i)
-            if isinstance(name, str):
-                if not is_dns_label(name):
-                    yield Problem(document, (*path, "name"), f"subset {name!r} is no DNS label")
-                elif name in seen:
-                    yield Problem(document, (*path, "name"), f"subset {name} stands twice")
-                seen.add(name)
-            yield from check_labels(document, (*path, "labels"), subset.get("labels"))
-        yield from check_export_to(document)
-        scopes = {scope for _, scope in texts(spec.get("exportTo"))}
-        if mapping(spec.get("workloadSelector")).get("matchLabels") and scopes - {".", document.namespace}:
-            yield Problem(
-                document, ("spec", "exportTo"), "with a workloadSelector it can be exported to its own namespace only"
-            )
+    spec = document.spec
+    host = spec.get("host")
+    if isinstance(host, str) and host_problem(host):
+        yield Problem(document, ("spec", "host"), host_problem(host))
+    seen: set[str] = set()
+    for i, subset in dicts(spec.get("subsets")):
+        name = subset.get("name")
+        path: Path = ("spec", "subsets", i)
+        if isinstance(name, str):
+            if not is_dns_label(name):
+                yield Problem(document, (*path, "name"), f"subset {name!r} is no DNS label")
+            elif name in seen:
+                yield Problem(document, (*path, "name"), f"subset {name} stands twice")
+            seen.add(name)
+        yield from check_labels(document, (*path, "labels"), subset.get("labels"))
+    yield from check_export_to(document)
+    scopes = {scope for _, scope in texts(spec.get("exportTo"))}
+    if mapping(spec.get("workloadSelector")).get("matchLabels") and scopes - {".", document.namespace}:
+        yield Problem(
+            document, ("spec", "exportTo"), "with a workloadSelector it can be exported to its own namespace only"
+        )
 
 
-@rule(
+@object_rule(
     "GM0212",
     "traffic policy that Istio refuses",
     Level.ERROR,
@@ -79,19 +77,18 @@ def check_names(mesh: Mesh) -> Iterator[Problem]:
     bad=_HEAD + "  host: shop\n  trafficPolicy: {outlierDetection: {maxEjectionPercent: 150}}\n",
     good=_HEAD + "  host: shop\n  trafficPolicy: {outlierDetection: {maxEjectionPercent: 50}}\n",
 )
-def check_policies(mesh: Mesh) -> Iterator[Problem]:
+def check_policies(document: Document) -> Iterator[Problem]:
     """Load balancing, connection pool, outlier detection, tunnel."""
-    for document in mesh.of("DestinationRule"):
-        for path, policy in traffic_policies(document):
-            at_port = "portLevelSettings" in path
-            if not {key: value for key, value in policy.items() if key != "port"}:
-                yield Problem(document, path, "a traffic policy needs at least one field")
-            if at_port and not mapping(policy.get("port")).get("number"):
-                yield Problem(document, path, "portLevelSettings must name the port: port: {number: …}")
-            for key, check in _CHECKS.items():
-                if isinstance(policy.get(key), dict):
-                    for place, message in check(policy[key]):
-                        yield Problem(document, (*path, key, *place), message)
+    for path, policy in traffic_policies(document):
+        at_port = "portLevelSettings" in path
+        if not {key: value for key, value in policy.items() if key != "port"}:
+            yield Problem(document, path, "a traffic policy needs at least one field")
+        if at_port and not mapping(policy.get("port")).get("number"):
+            yield Problem(document, path, "portLevelSettings must name the port: port: {number: …}")
+        for key, check in _CHECKS.items():
+            if isinstance(policy.get(key), dict):
+                for place, message in check(policy[key]):
+                    yield Problem(document, (*path, key, *place), message)
 
 
 def pool_problems(value: dict[str, Any]) -> _Found:

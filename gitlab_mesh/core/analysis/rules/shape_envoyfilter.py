@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gitlab_mesh.core.analysis.mesh import Mesh
-from gitlab_mesh.core.analysis.model import Level, Path, Problem, dicts, mapping
+from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping
 from gitlab_mesh.core.analysis.regex import regex_problem
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.registry import object_rule
 from gitlab_mesh.core.analysis.rules.fields import check_labels
 
 __all__: list[str] = []
@@ -47,7 +46,7 @@ DEPRECATED_FILTERS = {
 }
 
 
-@rule(
+@object_rule(
     "GM0271",
     "EnvoyFilter patch that Istio refuses",
     Level.ERROR,
@@ -60,17 +59,16 @@ DEPRECATED_FILTERS = {
     good=_HEAD + "  configPatches: [{applyTo: HTTP_FILTER, match: {listener: {portNumber: 80}}, "
     "patch: {operation: INSERT_FIRST, value: {name: x}}}]\n",
 )
-def check_patches(mesh: Mesh) -> Iterator[Problem]:
+def check_patches(document: Document) -> Iterator[Problem]:
     """Patches and matches."""
-    for document in mesh.of("EnvoyFilter"):
-        labels = mapping(document.spec.get("workloadSelector")).get("labels")
-        for key in mapping(labels):
-            if not key or "*" in key:
-                yield Problem(document, ("spec", "workloadSelector", "labels", key), f"{key!r} is no label name")
-        yield from check_labels(document, ("spec", "workloadSelector", "labels"), labels)
-        for i, patch in dicts(document.spec.get("configPatches")):
-            for path, message in _patch(patch):
-                yield Problem(document, ("spec", "configPatches", i, *path), message)
+    labels = mapping(document.spec.get("workloadSelector")).get("labels")
+    for key in mapping(labels):
+        if not key or "*" in key:
+            yield Problem(document, ("spec", "workloadSelector", "labels", key), f"{key!r} is no label name")
+    yield from check_labels(document, ("spec", "workloadSelector", "labels"), labels)
+    for i, patch in dicts(document.spec.get("configPatches")):
+        for path, message in _patch(patch):
+            yield Problem(document, ("spec", "configPatches", i, *path), message)
 
 
 def _patch(item: dict[str, Any]) -> _Found:
@@ -120,7 +118,7 @@ def _match(kind: str, match: dict[str, Any]) -> _Found:
                 yield (*path, "subFilter"), "subFilter has no name"
 
 
-@rule(
+@object_rule(
     "GM0371",
     "deprecated Envoy filter name",
     Level.WARNING,
@@ -135,22 +133,21 @@ def _match(kind: str, match: dict[str, Any]) -> _Found:
     "{name: envoy.filters.network.http_connection_manager}}}}, patch: {operation: INSERT_FIRST, value: {name: x, "
     "typed_config: {'@type': type.googleapis.com/udpa.type.v1.TypedStruct}}}}]\n",
 )
-def check_old_names(mesh: Mesh) -> Iterator[Problem]:
+def check_old_names(document: Document) -> Iterator[Problem]:
     """Filter names of Envoy before v3."""
-    for document in mesh.of("EnvoyFilter"):
-        for i, item in dicts(document.spec.get("configPatches")):
-            chain = mapping(mapping(mapping(item.get("match")).get("listener")).get("filterChain"))
-            outer = mapping(chain.get("filter"))
-            base: Path = ("spec", "configPatches", i)
-            places = (
-                ((*base, "match", "listener", "filterChain", "filter", "name"), outer.get("name")),
-                (
-                    (*base, "match", "listener", "filterChain", "filter", "subFilter", "name"),
-                    mapping(outer.get("subFilter")).get("name"),
-                ),
-                ((*base, "patch", "value", "name"), mapping(mapping(item.get("patch")).get("value")).get("name")),
-            )
-            for path, name in places:
-                new = DEPRECATED_FILTERS.get(str(name))
-                if new:
-                    yield Problem(document, path, f"{name} is called {new} now", f"write {new}")
+    for i, item in dicts(document.spec.get("configPatches")):
+        chain = mapping(mapping(mapping(item.get("match")).get("listener")).get("filterChain"))
+        outer = mapping(chain.get("filter"))
+        base: Path = ("spec", "configPatches", i)
+        places = (
+            ((*base, "match", "listener", "filterChain", "filter", "name"), outer.get("name")),
+            (
+                (*base, "match", "listener", "filterChain", "filter", "subFilter", "name"),
+                mapping(outer.get("subFilter")).get("name"),
+            ),
+            ((*base, "patch", "value", "name"), mapping(mapping(item.get("patch")).get("value")).get("name")),
+        )
+        for path, name in places:
+            new = DEPRECATED_FILTERS.get(str(name))
+            if new:
+                yield Problem(document, path, f"{name} is called {new} now", f"write {new}")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, texts
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.registry import object_rule
 from gitlab_mesh.core.analysis.rules.fields import (
     PROTOCOLS,
     check_labels,
@@ -47,7 +46,7 @@ CIPHERS = frozenset(
 )
 
 
-@rule(
+@object_rule(
     "GM0221",
     "Gateway server that Istio refuses",
     Level.ERROR,
@@ -58,25 +57,24 @@ CIPHERS = frozenset(
     bad=_HEAD + "  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [shop]}]\n",
     good=_HEAD + "  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [shop.example.com]}]\n",
 )
-def check_servers(mesh: Mesh) -> Iterator[Problem]:
+def check_servers(document: Document) -> Iterator[Problem]:
     """Ports, hosts, binds."""
-    for document in mesh.of("Gateway"):
-        if not document.spec.get("servers"):
-            yield Problem(document, ("spec",), "a Gateway needs at least one server")
-        yield from check_labels(document, ("spec", "selector"), document.spec.get("selector"))
-        names: set[str] = set()
-        for i, server in dicts(document.spec.get("servers")):
-            path: Path = ("spec", "servers", i)
-            if not server.get("hosts"):
-                yield Problem(document, path, "a server needs at least one host")
-            for h, host in texts(server.get("hosts")):
-                problem = namespaced_host_problem(host, slash_required=False, scopes=(".", "*"))
-                if problem:
-                    yield Problem(document, (*path, "hosts", h), problem)
-            yield from _port(document, path, server.get("port"), names)
-            bind = server.get("bind")
-            if bind and not is_ip(bind):
-                yield Problem(document, (*path, "bind"), f"{bind!r} is no address")
+    if not document.spec.get("servers"):
+        yield Problem(document, ("spec",), "a Gateway needs at least one server")
+    yield from check_labels(document, ("spec", "selector"), document.spec.get("selector"))
+    names: set[str] = set()
+    for i, server in dicts(document.spec.get("servers")):
+        path: Path = ("spec", "servers", i)
+        if not server.get("hosts"):
+            yield Problem(document, path, "a server needs at least one host")
+        for h, host in texts(server.get("hosts")):
+            problem = namespaced_host_problem(host, slash_required=False, scopes=(".", "*"))
+            if problem:
+                yield Problem(document, (*path, "hosts", h), problem)
+        yield from _port(document, path, server.get("port"), names)
+        bind = server.get("bind")
+        if bind and not is_ip(bind):
+            yield Problem(document, (*path, "bind"), f"{bind!r} is no address")
 
 
 def _port(document: Document, path: Path, port: Any, names: set[str]) -> Iterator[Problem]:
@@ -95,7 +93,7 @@ def _port(document: Document, path: Path, port: Any, names: set[str]) -> Iterato
     names.add(str(name))
 
 
-@rule(
+@object_rule(
     "GM0222",
     "Gateway TLS that Istio refuses",
     Level.ERROR,
@@ -107,28 +105,27 @@ def _port(document: Document, path: Path, port: Any, names: set[str]) -> Iterato
     good=_HEAD + "  servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: [shop.example.com], "
     "tls: {mode: SIMPLE, credentialName: shop-tls}}]\n",
 )
-def check_tls(mesh: Mesh) -> Iterator[Problem]:
+def check_tls(document: Document) -> Iterator[Problem]:
     """TLS settings against the protocol."""
-    for document in mesh.of("Gateway"):
-        for i, server in dicts(document.spec.get("servers")):
-            path: Path = ("spec", "servers", i)
-            port = server.get("port")
-            protocol = str(port.get("protocol", "")).upper() if isinstance(port, dict) else ""
-            tls = server.get("tls")
-            if protocol in _TLS and tls is None:
-                yield Problem(document, path, f"protocol {protocol} needs tls settings")
-            if not isinstance(tls, dict):
-                continue
-            if protocol and protocol not in _TLS:
-                others = [key for key, value in tls.items() if value and key != "httpsRedirect"]
-                if protocol in _HTTP and others:
-                    message = f"a server of plain {protocol} can have httpsRedirect only, no {others[0]}"
-                    yield Problem(document, (*path, "tls", others[0]), message)
-                elif protocol not in _HTTP:
-                    yield Problem(document, (*path, "tls"), f"a server of protocol {protocol} has no tls settings")
-                continue
-            for place, message in tls_problems(tls):
-                yield Problem(document, (*path, "tls", *place), message)
+    for i, server in dicts(document.spec.get("servers")):
+        path: Path = ("spec", "servers", i)
+        port = server.get("port")
+        protocol = str(port.get("protocol", "")).upper() if isinstance(port, dict) else ""
+        tls = server.get("tls")
+        if protocol in _TLS and tls is None:
+            yield Problem(document, path, f"protocol {protocol} needs tls settings")
+        if not isinstance(tls, dict):
+            continue
+        if protocol and protocol not in _TLS:
+            others = [key for key, value in tls.items() if value and key != "httpsRedirect"]
+            if protocol in _HTTP and others:
+                message = f"a server of plain {protocol} can have httpsRedirect only, no {others[0]}"
+                yield Problem(document, (*path, "tls", others[0]), message)
+            elif protocol not in _HTTP:
+                yield Problem(document, (*path, "tls"), f"a server of protocol {protocol} has no tls settings")
+            continue
+        for place, message in tls_problems(tls):
+            yield Problem(document, (*path, "tls", *place), message)
 
 
 def tls_problems(tls: dict[str, Any]) -> Iterator[tuple[Path, str]]:
@@ -155,7 +152,7 @@ def tls_problems(tls: dict[str, Any]) -> Iterator[tuple[Path, str]]:
         yield (), f"mode {mode} needs caCertificates (or credentialName)"
 
 
-@rule(
+@object_rule(
     "GM0321",
     "TLS settings that are weak or ignored",
     Level.WARNING,
@@ -168,27 +165,26 @@ def tls_problems(tls: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     good=_HEAD + "  servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: [shop.example.com], "
     "tls: {mode: SIMPLE, credentialName: shop-tls, minProtocolVersion: TLSV1_2}}]\n",
 )
-def check_weak_tls(mesh: Mesh) -> Iterator[Problem]:
+def check_weak_tls(document: Document) -> Iterator[Problem]:
     """Versions, ciphers, certificates that a mode ignores."""
-    for document in mesh.of("Gateway"):
-        for i, server in dicts(document.spec.get("servers")):
-            path: Path = ("spec", "servers", i, "tls")
-            tls = server.get("tls")
-            if not isinstance(tls, dict):
-                continue
-            for key in ("minProtocolVersion", "maxProtocolVersion"):
-                if tls.get(key) in ("TLSV1_0", "TLSV1_1"):
-                    message = f"{tls[key]} needs ciphers that are off by default"
+    for i, server in dicts(document.spec.get("servers")):
+        path: Path = ("spec", "servers", i, "tls")
+        tls = server.get("tls")
+        if not isinstance(tls, dict):
+            continue
+        for key in ("minProtocolVersion", "maxProtocolVersion"):
+            if tls.get(key) in ("TLSV1_0", "TLSV1_1"):
+                message = f"{tls[key]} needs ciphers that are off by default"
+                yield Problem(document, (*path, key), message)
+        seen: set[str] = set()
+        for c, cipher in texts(tls.get("cipherSuites")):
+            if cipher not in CIPHERS:
+                yield Problem(document, (*path, "cipherSuites", c), f"cipher {cipher} is not known and left out")
+            elif cipher in seen:
+                yield Problem(document, (*path, "cipherSuites", c), f"cipher {cipher} stands twice")
+            seen.add(cipher)
+        if tls.get("mode", "PASSTHROUGH") in ("PASSTHROUGH", "AUTO_PASSTHROUGH"):
+            for key in ("serverCertificate", "privateKey", "caCertificates", "credentialName"):
+                if tls.get(key) and not tls.get("httpsRedirect"):
+                    message = f"mode {tls.get('mode', 'PASSTHROUGH')} does not use {key}"
                     yield Problem(document, (*path, key), message)
-            seen: set[str] = set()
-            for c, cipher in texts(tls.get("cipherSuites")):
-                if cipher not in CIPHERS:
-                    yield Problem(document, (*path, "cipherSuites", c), f"cipher {cipher} is not known and left out")
-                elif cipher in seen:
-                    yield Problem(document, (*path, "cipherSuites", c), f"cipher {cipher} stands twice")
-                seen.add(cipher)
-            if tls.get("mode", "PASSTHROUGH") in ("PASSTHROUGH", "AUTO_PASSTHROUGH"):
-                for key in ("serverCertificate", "privateKey", "caCertificates", "credentialName"):
-                    if tls.get(key) and not tls.get("httpsRedirect"):
-                        message = f"mode {tls.get('mode', 'PASSTHROUGH')} does not use {key}"
-                        yield Problem(document, (*path, key), message)

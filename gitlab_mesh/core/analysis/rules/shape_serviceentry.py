@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
 from gitlab_mesh.core.analysis.names import is_subdomain
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.registry import object_rule
 from gitlab_mesh.core.analysis.rules.fields import (
     PROTOCOLS,
     check_export_to,
@@ -33,7 +32,7 @@ def _host_problem(host: str) -> str:
     return f"{host!r} is no DNS name"
 
 
-@rule(
+@object_rule(
     "GM0231",
     "ServiceEntry host, address or port that Istio refuses",
     Level.ERROR,
@@ -44,29 +43,28 @@ def _host_problem(host: str) -> str:
     bad=_HEAD + "  hosts: [pay.example.com]\n  ports: [{number: 443, name: tls, protocol: TSL}]\n  resolution: DNS\n",
     good=_HEAD + "  hosts: [pay.example.com]\n  ports: [{number: 443, name: tls, protocol: TLS}]\n  resolution: DNS\n",
 )
-def check_names(mesh: Mesh) -> Iterator[Problem]:
+def check_names(document: Document) -> Iterator[Problem]:
     """Hosts, addresses, ports, selector, exportTo."""
-    for document in mesh.of("ServiceEntry"):
-        spec = document.spec
-        for i, host in texts(spec.get("hosts")):
-            if host != "*" and _host_problem(host):
-                yield Problem(document, ("spec", "hosts", i), _host_problem(host))
-        for i, address in texts(spec.get("addresses")):
-            if not is_ip(address) and not is_cidr(address):
-                yield Problem(document, ("spec", "addresses", i), f"{address!r} is no address and no range")
-        for i, port in dicts(spec.get("ports")):
-            protocol = port.get("protocol")
-            if protocol and str(protocol).upper() not in PROTOCOLS:
-                yield Problem(document, ("spec", "ports", i, "protocol"), f"protocol {protocol!r} is not known")
-        labels = mapping(spec.get("workloadSelector")).get("labels")
-        for key in mapping(labels):
-            if not key or "*" in key:
-                yield Problem(document, ("spec", "workloadSelector", "labels", key), f"{key!r} is no label name")
-        yield from check_labels(document, ("spec", "workloadSelector", "labels"), labels)
-        yield from check_export_to(document, hidden=True)
+    spec = document.spec
+    for i, host in texts(spec.get("hosts")):
+        if host != "*" and _host_problem(host):
+            yield Problem(document, ("spec", "hosts", i), _host_problem(host))
+    for i, address in texts(spec.get("addresses")):
+        if not is_ip(address) and not is_cidr(address):
+            yield Problem(document, ("spec", "addresses", i), f"{address!r} is no address and no range")
+    for i, port in dicts(spec.get("ports")):
+        protocol = port.get("protocol")
+        if protocol and str(protocol).upper() not in PROTOCOLS:
+            yield Problem(document, ("spec", "ports", i, "protocol"), f"protocol {protocol!r} is not known")
+    labels = mapping(spec.get("workloadSelector")).get("labels")
+    for key in mapping(labels):
+        if not key or "*" in key:
+            yield Problem(document, ("spec", "workloadSelector", "labels", key), f"{key!r} is no label name")
+    yield from check_labels(document, ("spec", "workloadSelector", "labels"), labels)
+    yield from check_export_to(document, hidden=True)
 
 
-@rule(
+@object_rule(
     "GM0232",
     "ServiceEntry whose endpoints do not fit its resolution",
     Level.ERROR,
@@ -77,17 +75,16 @@ def check_names(mesh: Mesh) -> Iterator[Problem]:
     bad=_HEAD + "  hosts: ['*.example.com']\n  ports: [{number: 443, name: tls, protocol: TLS}]\n  resolution: DNS\n",
     good=_HEAD + "  hosts: [pay.example.com]\n  ports: [{number: 443, name: tls, protocol: TLS}]\n  resolution: DNS\n",
 )
-def check_endpoints(mesh: Mesh) -> Iterator[Problem]:
+def check_endpoints(document: Document) -> Iterator[Problem]:
     """Endpoints against resolution and ports."""
-    for document in mesh.of("ServiceEntry"):
-        resolution = document.spec.get("resolution", "NONE")
-        if resolution == "STATIC":
-            yield from _static(document)
-        elif resolution in _DNS:
-            yield from _dns(document, resolution)
-        elif resolution == "DYNAMIC_DNS":
-            yield from _dynamic(document)
-        yield from _ports(document)
+    resolution = document.spec.get("resolution", "NONE")
+    if resolution == "STATIC":
+        yield from _static(document)
+    elif resolution in _DNS:
+        yield from _dns(document, resolution)
+    elif resolution == "DYNAMIC_DNS":
+        yield from _dynamic(document)
+    yield from _ports(document)
 
 
 def _static(document: Document) -> Iterator[Problem]:
@@ -149,7 +146,7 @@ def _ports(document: Document) -> Iterator[Problem]:
         yield from check_labels(document, (*path, "labels"), endpoint.get("labels"))
 
 
-@rule(
+@object_rule(
     "GM0331",
     "ServiceEntry that works differently from what it says",
     Level.WARNING,
@@ -160,13 +157,12 @@ def _ports(document: Document) -> Iterator[Problem]:
     bad=_HEAD + "  hosts: ['*.example.com']\n  ports: [{number: 3306, name: tcp, protocol: TCP}]\n  resolution: NONE\n",
     good=_HEAD + "  hosts: ['*.example.com']\n  ports: [{number: 443, name: tls, protocol: TLS}]\n  resolution: NONE\n",
 )
-def check_wide_tcp(mesh: Mesh) -> Iterator[Problem]:
+def check_wide_tcp(document: Document) -> Iterator[Problem]:
     """A wildcard host on a TCP port without addresses."""
-    for document in mesh.of("ServiceEntry"):
-        spec: dict[str, Any] = document.spec
-        if spec.get("addresses") or spec.get("resolution", "NONE") != "NONE":
-            continue
-        for i, port in dicts(spec.get("ports")):
-            if str(port.get("protocol") or "TCP").upper() in ("TCP", "MYSQL", "REDIS", "MONGO"):
-                message = f"port {port.get('number')} takes all TCP traffic: the hosts mean nothing without addresses"
-                yield Problem(document, ("spec", "ports", i), message)
+    spec: dict[str, Any] = document.spec
+    if spec.get("addresses") or spec.get("resolution", "NONE") != "NONE":
+        return
+    for i, port in dicts(spec.get("ports")):
+        if str(port.get("protocol") or "TCP").upper() in ("TCP", "MYSQL", "REDIS", "MONGO"):
+            message = f"port {port.get('number')} takes all TCP traffic: the hosts mean nothing without addresses"
+            yield Problem(document, ("spec", "ports", i), message)

@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
 from gitlab_mesh.core.analysis.names import is_dns_label
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.registry import object_rule
 from gitlab_mesh.core.analysis.rules.fields import (
     PROTOCOLS,
     check_labels,
@@ -28,7 +27,7 @@ _HEAD = "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: sho
 _ENDPOINT = re.compile(r"(127\.0\.0\.1|0\.0\.0\.0|\[::1\]|\[::\]|):(\d+)")
 
 
-@rule(
+@object_rule(
     "GM0241",
     "Sidecar listener that Istio refuses",
     Level.ERROR,
@@ -39,29 +38,26 @@ _ENDPOINT = re.compile(r"(127\.0\.0\.1|0\.0\.0\.0|\[::1\]|\[::\]|):(\d+)")
     bad=_HEAD + "  egress: [{hosts: [shop]}]\n",
     good=_HEAD + "  egress: [{hosts: [./*]}]\n",
 )
-def check_sidecar(mesh: Mesh) -> Iterator[Problem]:
+def check_sidecar(document: Document) -> Iterator[Problem]:
     """Listeners, hosts, ports, binds, outbound policy."""
-    for document in mesh.of("Sidecar"):
-        spec = document.spec
-        if not any(spec.get(key) for key in ("ingress", "egress", "outboundTrafficPolicy", "inboundConnectionPool")):
-            if "workloadSelector" not in spec or not spec.get("workloadSelector"):
-                yield Problem(
-                    document, ("spec",), "it says nothing: ingress, egress or outboundTrafficPolicy is needed"
-                )
-            else:
-                yield Problem(document, ("spec",), "it selects workloads and says nothing about them")
-        labels = mapping(spec.get("workloadSelector")).get("labels")
-        for key in mapping(labels):
-            if not key or "*" in key:
-                yield Problem(document, ("spec", "workloadSelector", "labels", key), f"{key!r} is no label name")
-        yield from check_labels(document, ("spec", "workloadSelector", "labels"), labels)
-        yield from _ingress(document)
-        yield from _egress(document)
-        yield from _outbound(document)
-        pool = spec.get("inboundConnectionPool")
-        if isinstance(pool, dict):
-            for place, message in pool_problems(pool):
-                yield Problem(document, ("spec", "inboundConnectionPool", *place), message)
+    spec = document.spec
+    if not any(spec.get(key) for key in ("ingress", "egress", "outboundTrafficPolicy", "inboundConnectionPool")):
+        if "workloadSelector" not in spec or not spec.get("workloadSelector"):
+            yield Problem(document, ("spec",), "it says nothing: ingress, egress or outboundTrafficPolicy is needed")
+        else:
+            yield Problem(document, ("spec",), "it selects workloads and says nothing about them")
+    labels = mapping(spec.get("workloadSelector")).get("labels")
+    for key in mapping(labels):
+        if not key or "*" in key:
+            yield Problem(document, ("spec", "workloadSelector", "labels", key), f"{key!r} is no label name")
+    yield from check_labels(document, ("spec", "workloadSelector", "labels"), labels)
+    yield from _ingress(document)
+    yield from _egress(document)
+    yield from _outbound(document)
+    pool = spec.get("inboundConnectionPool")
+    if isinstance(pool, dict):
+        for place, message in pool_problems(pool):
+            yield Problem(document, ("spec", "inboundConnectionPool", *place), message)
 
 
 def _ingress(document: Document) -> Iterator[Problem]:
@@ -170,7 +166,7 @@ def _egress_port(
     seen.add(key)
 
 
-@rule(
+@object_rule(
     "GM0341",
     "egress host that another one covers",
     Level.WARNING,
@@ -181,22 +177,21 @@ def _egress_port(
     bad=_HEAD + "  egress: [{hosts: [./*, ./shop.example.com]}]\n",
     good=_HEAD + "  egress: [{hosts: [./*]}]\n",
 )
-def check_duplicates(mesh: Mesh) -> Iterator[Problem]:
+def check_duplicates(document: Document) -> Iterator[Problem]:
     """Hosts of one listener that stand twice, or beside a wildcard of their namespace."""
-    for document in mesh.of("Sidecar"):
-        for i, listener in dicts(document.spec.get("egress")):
-            seen: dict[str, set[str]] = {}
-            for h, text in texts(listener.get("hosts")):
-                namespace, slash, host = text.partition("/")
-                if not slash:
-                    continue
-                known = seen.setdefault("" if namespace == "." else namespace, set())
-                if host in known or "*" in known or (host == "*" and known):
-                    yield Problem(document, ("spec", "egress", i, "hosts", h), f"{text} is covered by another entry")
-                known.add(host)
-            if "*" in seen.get("*", ()) and len(seen) > 1:
-                message = "*/* selects everything: no other hosts can be added"
-                yield Problem(document, ("spec", "egress", i, "hosts"), message)
+    for i, listener in dicts(document.spec.get("egress")):
+        seen: dict[str, set[str]] = {}
+        for h, text in texts(listener.get("hosts")):
+            namespace, slash, host = text.partition("/")
+            if not slash:
+                continue
+            known = seen.setdefault("" if namespace == "." else namespace, set())
+            if host in known or "*" in known or (host == "*" and known):
+                yield Problem(document, ("spec", "egress", i, "hosts", h), f"{text} is covered by another entry")
+            known.add(host)
+        if "*" in seen.get("*", ()) and len(seen) > 1:
+            message = "*/* selects everything: no other hosts can be added"
+            yield Problem(document, ("spec", "egress", i, "hosts"), message)
 
 
 def _outbound(document: Document) -> Iterator[Problem]:

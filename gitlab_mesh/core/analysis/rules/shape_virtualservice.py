@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
 from gitlab_mesh.core.analysis.names import covers, is_dns_label, is_subdomain, overlaps
 from gitlab_mesh.core.analysis.regex import regex_problem
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.registry import object_rule
 from gitlab_mesh.core.analysis.rules.fields import (
     check_export_to,
     check_labels,
@@ -71,7 +70,7 @@ _HEAD = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {na
 _ROUTE = "  http: [{route: [{destination: {host: shop}}]}]\n"
 
 
-@rule(
+@object_rule(
     "GM0201",
     "VirtualService host or gateway that is no name",
     Level.ERROR,
@@ -82,36 +81,33 @@ _ROUTE = "  http: [{route: [{destination: {host: shop}}]}]\n"
     bad=_HEAD + "  hosts: ['*']\n" + _ROUTE,
     good=_HEAD + "  hosts: [shop]\n" + _ROUTE,
 )
-def check_names(mesh: Mesh) -> Iterator[Problem]:
+def check_names(document: Document) -> Iterator[Problem]:
     """Hosts, gateways, exportTo."""
-    for document in mesh.of("VirtualService"):
-        spec = document.spec
-        seen: set[str] = set()
-        for i, host in texts(spec.get("hosts")):
-            problem = "" if is_ip(host) else host_problem(host)
-            if host == "*" and in_mesh(document):
-                problem = "host * is not allowed for the mesh gateway: it would take all traffic of all sidecars"
-            elif host in seen:
-                problem = f"host {host} stands twice"
-            elif "*" in host or any("*" in other for other in seen):
-                other = next((other for other in sorted(seen) if overlaps(other, host)), "")
-                problem = (
-                    f"host {host} and {other} overlap; in one VirtualService that counts as a duplicate"
-                    if other
-                    else ""
-                )
-            if problem:
-                yield Problem(document, ("spec", "hosts", i), problem)
-            seen.add(host)
-        for i, name in texts(spec.get("gateways")):
-            problem = gateway_problem(name)
-            if problem:
-                yield Problem(document, ("spec", "gateways", i), problem)
-        if "exportTo" in spec:
-            yield from check_export_to(document)
+    spec = document.spec
+    seen: set[str] = set()
+    for i, host in texts(spec.get("hosts")):
+        problem = "" if is_ip(host) else host_problem(host)
+        if host == "*" and in_mesh(document):
+            problem = "host * is not allowed for the mesh gateway: it would take all traffic of all sidecars"
+        elif host in seen:
+            problem = f"host {host} stands twice"
+        elif "*" in host or any("*" in other for other in seen):
+            other = next((other for other in sorted(seen) if overlaps(other, host)), "")
+            problem = (
+                f"host {host} and {other} overlap; in one VirtualService that counts as a duplicate" if other else ""
+            )
+        if problem:
+            yield Problem(document, ("spec", "hosts", i), problem)
+        seen.add(host)
+    for i, name in texts(spec.get("gateways")):
+        problem = gateway_problem(name)
+        if problem:
+            yield Problem(document, ("spec", "gateways", i), problem)
+    if "exportTo" in spec:
+        yield from check_export_to(document)
 
 
-@rule(
+@object_rule(
     "GM0202",
     "VirtualService without a route",
     Level.ERROR,
@@ -122,25 +118,24 @@ def check_names(mesh: Mesh) -> Iterator[Problem]:
     bad=_HEAD + "  hosts: [shop]\n",
     good=_HEAD + "  hosts: [shop]\n" + _ROUTE,
 )
-def check_routes(mesh: Mesh) -> Iterator[Problem]:
+def check_routes(document: Document) -> Iterator[Problem]:
     """Some route must be there; a delegate has http only."""
-    for document in mesh.of("VirtualService"):
-        spec = document.spec
-        if not (spec.get("http") or spec.get("tls") or spec.get("tcp")):
-            yield Problem(document, ("spec",), "it has neither http nor tls nor tcp routes")
-        if not spec.get("hosts"):
-            if spec.get("gateways"):
-                yield Problem(document, ("spec", "gateways"), "a delegate (no hosts) must not name gateways")
-            for key in ("tls", "tcp"):
-                if spec.get(key):
-                    yield Problem(document, ("spec", key), f"a delegate (no hosts) can have http routes only, no {key}")
+    spec = document.spec
+    if not (spec.get("http") or spec.get("tls") or spec.get("tcp")):
+        yield Problem(document, ("spec",), "it has neither http nor tls nor tcp routes")
+    if not spec.get("hosts"):
+        if spec.get("gateways"):
+            yield Problem(document, ("spec", "gateways"), "a delegate (no hosts) must not name gateways")
         for key in ("tls", "tcp"):
-            for i, route in dicts(spec.get(key)):
-                if not route.get("route"):
-                    yield Problem(document, ("spec", key, i), f"this {key} route has no destination")
+            if spec.get(key):
+                yield Problem(document, ("spec", key), f"a delegate (no hosts) can have http routes only, no {key}")
+    for key in ("tls", "tcp"):
+        for i, route in dicts(spec.get(key)):
+            if not route.get("route"):
+                yield Problem(document, ("spec", key, i), f"this {key} route has no destination")
 
 
-@rule(
+@object_rule(
     "GM0203",
     "http route that does nothing or two things",
     Level.ERROR,
@@ -151,29 +146,26 @@ def check_routes(mesh: Mesh) -> Iterator[Problem]:
     bad=_HEAD + "  hosts: [shop]\n  http: [{redirect: {uri: /new}, route: [{destination: {host: shop}}]}]\n",
     good=_HEAD + "  hosts: [shop]\n  http: [{redirect: {uri: /new}}]\n",
 )
-def check_action(mesh: Mesh) -> Iterator[Problem]:
+def check_action(document: Document) -> Iterator[Problem]:
     """Exactly one action."""
-    for document in mesh.of("VirtualService"):
-        delegate_object = not document.spec.get("hosts")
-        for i, route in dicts(document.spec.get("http")):
-            path: Path = ("spec", "http", i)
-            actions = [key for key in ("route", "redirect", "directResponse", "delegate") if route.get(key)]
-            if not actions:
-                yield Problem(document, path, "one of route, redirect, directResponse is needed")
-            elif len(actions) > 1:
-                yield Problem(
-                    document, (*path, actions[1]), f"{' and '.join(actions)} exclude one another", at_key=True
-                )
-            if delegate_object and "delegate" in route:
-                yield Problem(document, (*path, "delegate"), "a delegate cannot delegate again")
-            for key in ("rewrite", "fault", "mirror", "mirrors"):
-                if route.get(key) and "redirect" in route and key != "fault":
-                    yield Problem(document, (*path, key), f"{key} cannot be combined with redirect", at_key=True)
-                if route.get(key) and "directResponse" in route and key != "fault":
-                    yield Problem(document, (*path, key), f"{key} cannot be combined with directResponse", at_key=True)
+    delegate_object = not document.spec.get("hosts")
+    for i, route in dicts(document.spec.get("http")):
+        path: Path = ("spec", "http", i)
+        actions = [key for key in ("route", "redirect", "directResponse", "delegate") if route.get(key)]
+        if not actions:
+            yield Problem(document, path, "one of route, redirect, directResponse is needed")
+        elif len(actions) > 1:
+            yield Problem(document, (*path, actions[1]), f"{' and '.join(actions)} exclude one another", at_key=True)
+        if delegate_object and "delegate" in route:
+            yield Problem(document, (*path, "delegate"), "a delegate cannot delegate again")
+        for key in ("rewrite", "fault", "mirror", "mirrors"):
+            if route.get(key) and "redirect" in route and key != "fault":
+                yield Problem(document, (*path, key), f"{key} cannot be combined with redirect", at_key=True)
+            if route.get(key) and "directResponse" in route and key != "fault":
+                yield Problem(document, (*path, key), f"{key} cannot be combined with directResponse", at_key=True)
 
 
-@rule(
+@object_rule(
     "GM0204",
     "http route with a value that Istio refuses",
     Level.ERROR,
@@ -186,12 +178,11 @@ def check_action(mesh: Mesh) -> Iterator[Problem]:
     good=_HEAD + "  hosts: [shop]\n  http: [{fault: {abort: {httpStatus: 503, percentage: {value: 5}}}, "
     "route: [{destination: {host: shop}}]}]\n",
 )
-def check_http_values(mesh: Mesh) -> Iterator[Problem]:
+def check_http_values(document: Document) -> Iterator[Problem]:
     """Redirects, faults, retries, mirrors, CORS, rewrites."""
-    for document in mesh.of("VirtualService"):
-        for i, route in dicts(document.spec.get("http")):
-            for path, message in _route_values(route):
-                yield Problem(document, ("spec", "http", i, *path), message)
+    for i, route in dicts(document.spec.get("http")):
+        for path, message in _route_values(route):
+            yield Problem(document, ("spec", "http", i, *path), message)
 
 
 def _route_values(route: dict[str, Any]) -> Iterator[tuple[Path, str]]:
@@ -333,7 +324,7 @@ _VALUES = {
 }
 
 
-@rule(
+@object_rule(
     "GM0205",
     "match that Istio refuses",
     Level.ERROR,
@@ -346,17 +337,16 @@ _VALUES = {
     good=_HEAD
     + "  hosts: [shop]\n  http: [{match: [{uri: {regex: '/shop/.*'}}], route: [{destination: {host: shop}}]}]\n",
 )
-def check_matches(mesh: Mesh) -> Iterator[Problem]:
+def check_matches(document: Document) -> Iterator[Problem]:
     """Patterns, header names, ports, labels, subnets, SNI hosts."""
-    for document in mesh.of("VirtualService"):
-        for i, route in dicts(document.spec.get("http")):
+    for i, route in dicts(document.spec.get("http")):
+        for m, match in dicts(route.get("match")):
+            yield from _http_match(document, ("spec", "http", i, "match", m), match)
+    hosts = [host for _, host in texts(document.spec.get("hosts"))]
+    for key in ("tls", "tcp"):
+        for i, route in dicts(document.spec.get(key)):
             for m, match in dicts(route.get("match")):
-                yield from _http_match(document, ("spec", "http", i, "match", m), match)
-        hosts = [host for _, host in texts(document.spec.get("hosts"))]
-        for key in ("tls", "tcp"):
-            for i, route in dicts(document.spec.get(key)):
-                for m, match in dicts(route.get("match")):
-                    yield from _l4_match(document, ("spec", key, i, "match", m), match, hosts)
+                yield from _l4_match(document, ("spec", key, i, "match", m), match, hosts)
 
 
 def _http_match(document: Document, path: Path, match: dict[str, Any]) -> Iterator[Problem]:
@@ -423,7 +413,7 @@ def _l4_match(document: Document, path: Path, match: dict[str, Any], hosts: list
     yield from _common_match(document, path, match)
 
 
-@rule(
+@object_rule(
     "GM0206",
     "destination or weight that Istio refuses",
     Level.ERROR,
@@ -436,23 +426,20 @@ def _l4_match(document: Document, path: Path, match: dict[str, Any], hosts: list
     good=_HEAD + "  hosts: [shop]\n  http: [{route: [{destination: {host: shop, subset: a}, weight: 90}, "
     "{destination: {host: shop, subset: b}, weight: 10}]}]\n",
 )
-def check_destinations(mesh: Mesh) -> Iterator[Problem]:
+def check_destinations(document: Document) -> Iterator[Problem]:
     """Destinations of routes and mirrors, weights."""
-    for document in mesh.of("VirtualService"):
-        for key in ("http", "tls", "tcp"):
-            for i, route in dicts(document.spec.get(key)):
-                path: Path = ("spec", key, i)
-                places: list[tuple[Path, Any]] = [
-                    (("route", d, "destination"), item.get("destination")) for d, item in dicts(route.get("route"))
-                ]
-                places.append((("mirror",), route.get("mirror")))
-                places += [
-                    (("mirrors", d, "destination"), m.get("destination")) for d, m in dicts(route.get("mirrors"))
-                ]
-                for place, destination in places:
-                    if isinstance(destination, dict):
-                        yield from _destination(document, (*path, *place), destination)
-                yield from _weights(document, path, dicts(route.get("route")))
+    for key in ("http", "tls", "tcp"):
+        for i, route in dicts(document.spec.get(key)):
+            path: Path = ("spec", key, i)
+            places: list[tuple[Path, Any]] = [
+                (("route", d, "destination"), item.get("destination")) for d, item in dicts(route.get("route"))
+            ]
+            places.append((("mirror",), route.get("mirror")))
+            places += [(("mirrors", d, "destination"), m.get("destination")) for d, m in dicts(route.get("mirrors"))]
+            for place, destination in places:
+                if isinstance(destination, dict):
+                    yield from _destination(document, (*path, *place), destination)
+            yield from _weights(document, path, dicts(route.get("route")))
 
 
 def _destination(document: Document, path: Path, destination: dict[str, Any]) -> Iterator[Problem]:
@@ -478,7 +465,7 @@ def _weights(document: Document, path: Path, routes: list[tuple[int, dict[str, A
         yield Problem(document, (*path, "route"), f"{len(weights)} destinations, and the sum of their weights is 0")
 
 
-@rule(
+@object_rule(
     "GM0207",
     "header operation that Istio refuses",
     Level.ERROR,
@@ -491,18 +478,17 @@ def _weights(document: Document, path: Path, routes: list[tuple[int, dict[str, A
     good=_HEAD + "  hosts: [shop]\n  http: [{headers: {request: {set: {x-share: 50%%}}}, "
     "route: [{destination: {host: shop}}]}]\n",
 )
-def check_headers(mesh: Mesh) -> Iterator[Problem]:
+def check_headers(document: Document) -> Iterator[Problem]:
     """Names and values of header operations."""
-    for document in mesh.of("VirtualService"):
-        for i, route in dicts(document.spec.get("http")):
-            places: list[tuple[Path, Any]] = [((), route.get("headers"))]
-            places += [(("route", d), item.get("headers")) for d, item in dicts(route.get("route"))]
-            for path, headers in places:
-                if not isinstance(headers, dict):
-                    continue
-                for side in ("request", "response"):
-                    whole: Path = ("spec", "http", i, *path, "headers", side)
-                    yield from _operations(document, whole, mapping(headers.get(side)))
+    for i, route in dicts(document.spec.get("http")):
+        places: list[tuple[Path, Any]] = [((), route.get("headers"))]
+        places += [(("route", d), item.get("headers")) for d, item in dicts(route.get("route"))]
+        for path, headers in places:
+            if not isinstance(headers, dict):
+                continue
+            for side in ("request", "response"):
+                whole: Path = ("spec", "http", i, *path, "headers", side)
+                yield from _operations(document, whole, mapping(headers.get(side)))
 
 
 def _operations(document: Document, path: Path, operations: dict[str, Any]) -> Iterator[Problem]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gitlab_mesh.core.analysis.mesh import Mesh
-from gitlab_mesh.core.analysis.model import Level, Path, Problem, dicts, mapping, texts
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
+from gitlab_mesh.core.analysis.registry import object_rule, rule
 from gitlab_mesh.core.analysis.rules.fields import is_ip
 from gitlab_mesh.core.analysis.rules.shape_authentication import parse_keys
 
@@ -81,7 +81,7 @@ def check_deny(mesh: Mesh) -> Iterator[Problem]:
                 yield Problem(document, ("spec", "rules", r), "this DENY refuses connections on TCP ports too")
 
 
-@rule(
+@object_rule(
     "GM0361",
     "private key in jwks",
     Level.WARNING,
@@ -94,15 +94,14 @@ def check_deny(mesh: Mesh) -> Iterator[Problem]:
     good="apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: jwt, namespace: shop}\n"
     'spec: {jwtRules: [{issuer: a, jwks: \'{"keys": [{"kty": "RSA", "e": "AQAB", "n": "AQAB"}]}\'}]}\n',
 )
-def check_keys(mesh: Mesh) -> Iterator[Problem]:
+def check_keys(document: Document) -> Iterator[Problem]:
     """Keys with a private part."""
-    for document in mesh.of("RequestAuthentication"):
-        for i, item in dicts(document.spec.get("jwtRules")):
-            if any("d" in key for key in parse_keys(str(item.get("jwks") or "")) or ()):
-                yield Problem(document, ("spec", "jwtRules", i, "jwks"), "jwks holds a private key")
+    for i, item in dicts(document.spec.get("jwtRules")):
+        if any("d" in key for key in parse_keys(str(item.get("jwks") or "")) or ()):
+            yield Problem(document, ("spec", "jwtRules", i, "jwks"), "jwks holds a private key")
 
 
-@rule(
+@object_rule(
     "GM0332",
     "ServiceEntry part that has no effect",
     Level.WARNING,
@@ -113,39 +112,38 @@ def check_keys(mesh: Mesh) -> Iterator[Problem]:
     bad=_ENTRY % "workloadSelector: {labels: {app: pay}}, resolution: NONE",
     good=_ENTRY % "workloadSelector: {labels: {app: pay}}, resolution: STATIC",
 )
-def check_entries(mesh: Mesh) -> Iterator[Problem]:
+def check_entries(document: Document) -> Iterator[Problem]:
     """Selectors and target ports with resolution NONE, endpoints without an address, addresses of several TLS hosts."""
-    for document in mesh.of("ServiceEntry"):
-        spec = document.spec
-        resolution = spec.get("resolution", "NONE")
-        if resolution == "NONE":
-            if spec.get("workloadSelector") is not None:
-                message = "workloadSelector has no effect with resolution NONE"
-                yield Problem(document, ("spec", "workloadSelector"), message, at_key=True)
-            for i, port in dicts(spec.get("ports")):
-                if port.get("targetPort"):
-                    yield Problem(
-                        document, ("spec", "ports", i, "targetPort"), "targetPort has no effect with resolution NONE"
-                    )
-        for i, endpoint in dicts(spec.get("endpoints")):
-            if endpoint.get("network") and not endpoint.get("address"):
-                yield Problem(
-                    document,
-                    ("spec", "endpoints", i),
-                    "an endpoint without address works through its network's gateway only",
-                )
-        several = len(texts(spec.get("hosts"))) > 1 and any(is_ip(text) for _, text in texts(spec.get("addresses")))
+    spec = document.spec
+    resolution = spec.get("resolution", "NONE")
+    if resolution == "NONE":
+        if spec.get("workloadSelector") is not None:
+            message = "workloadSelector has no effect with resolution NONE"
+            yield Problem(document, ("spec", "workloadSelector"), message, at_key=True)
         for i, port in dicts(spec.get("ports")):
-            if (
-                several
-                and resolution in ("DNS", "DNS_ROUND_ROBIN")
-                and str(port.get("protocol", "")).upper() in ("HTTPS", "TLS", "TCP")
-            ):
-                message = f"port {port.get('number')}: all hosts share the addresses, so only one of them is reached"
-                yield Problem(document, ("spec", "ports", i), message)
+            if port.get("targetPort"):
+                yield Problem(
+                    document, ("spec", "ports", i, "targetPort"), "targetPort has no effect with resolution NONE"
+                )
+    for i, endpoint in dicts(spec.get("endpoints")):
+        if endpoint.get("network") and not endpoint.get("address"):
+            yield Problem(
+                document,
+                ("spec", "endpoints", i),
+                "an endpoint without address works through its network's gateway only",
+            )
+    several = len(texts(spec.get("hosts"))) > 1 and any(is_ip(text) for _, text in texts(spec.get("addresses")))
+    for i, port in dicts(spec.get("ports")):
+        if (
+            several
+            and resolution in ("DNS", "DNS_ROUND_ROBIN")
+            and str(port.get("protocol", "")).upper() in ("HTTPS", "TLS", "TCP")
+        ):
+            message = f"port {port.get('number')}: all hosts share the addresses, so only one of them is reached"
+            yield Problem(document, ("spec", "ports", i), message)
 
 
-@rule(
+@object_rule(
     "GM0311",
     "VirtualService in an old form",
     Level.WARNING,
@@ -156,42 +154,39 @@ def check_entries(mesh: Mesh) -> Iterator[Problem]:
     bad=_VS % ("edge.shop.svc.cluster.local", ""),
     good=_VS % ("shop/edge", ""),
 )
-def check_old_forms(mesh: Mesh) -> Iterator[Problem]:
+def check_old_forms(document: Document) -> Iterator[Problem]:
     """Gateways by DNS name, mirrorPercent, allowOrigin, SNI addresses."""
-    for document in mesh.of("VirtualService"):
-        for i, name in texts(document.spec.get("gateways")):
-            if "/" not in name and "." in name:
-                yield Problem(
-                    document, ("spec", "gateways", i), f"{name} is a DNS name; gateways are named namespace/name"
-                )
-        for i, route in dicts(document.spec.get("http")):
-            path: Path = ("spec", "http", i)
-            for key in ("mirrorPercent", "mirror_percent"):
-                if key in route:
-                    yield Problem(
-                        document,
-                        (*path, key),
-                        f"{key} is deprecated",
-                        "write mirrorPercentage: {value: …}",
-                        at_key=True,
-                    )
-            if mapping(route.get("corsPolicy")).get("allowOrigin"):
+    for i, name in texts(document.spec.get("gateways")):
+        if "/" not in name and "." in name:
+            yield Problem(document, ("spec", "gateways", i), f"{name} is a DNS name; gateways are named namespace/name")
+    for i, route in dicts(document.spec.get("http")):
+        path: Path = ("spec", "http", i)
+        for key in ("mirrorPercent", "mirror_percent"):
+            if key in route:
                 yield Problem(
                     document,
-                    (*path, "corsPolicy", "allowOrigin"),
-                    "allowOrigin is deprecated",
-                    "write allowOrigins",
+                    (*path, key),
+                    f"{key} is deprecated",
+                    "write mirrorPercentage: {value: …}",
                     at_key=True,
                 )
-        for i, route in dicts(document.spec.get("tls")):
-            for m, match in dicts(route.get("match")):
-                for s, sni in texts(match.get("sniHosts")):
-                    if is_ip(sni):
-                        message = f"{sni} is an address: clients do not send addresses as SNI"
-                        yield Problem(document, ("spec", "tls", i, "match", m, "sniHosts", s), message)
+        if mapping(route.get("corsPolicy")).get("allowOrigin"):
+            yield Problem(
+                document,
+                (*path, "corsPolicy", "allowOrigin"),
+                "allowOrigin is deprecated",
+                "write allowOrigins",
+                at_key=True,
+            )
+    for i, route in dicts(document.spec.get("tls")):
+        for m, match in dicts(route.get("match")):
+            for s, sni in texts(match.get("sniHosts")):
+                if is_ip(sni):
+                    message = f"{sni} is an address: clients do not send addresses as SNI"
+                    yield Problem(document, ("spec", "tls", i, "match", m, "sniHosts", s), message)
 
 
-@rule(
+@object_rule(
     "GM0372",
     "proxy version pattern that is ignored",
     Level.WARNING,
@@ -206,11 +201,10 @@ def check_old_forms(mesh: Mesh) -> Iterator[Problem]:
     "spec: {priority: 1, configPatches: [{applyTo: CLUSTER, match: {proxy: {proxyVersion: '^1\\.30.*'}}, "
     "patch: {operation: MERGE, value: {a: 1}}}]}\n",
 )
-def check_versions(mesh: Mesh) -> Iterator[Problem]:
+def check_versions(document: Document) -> Iterator[Problem]:
     """Length of match.proxy.proxyVersion."""
-    for document in mesh.of("EnvoyFilter"):
-        for i, item in dicts(document.spec.get("configPatches")):
-            version = mapping(mapping(item.get("match")).get("proxy")).get("proxyVersion")
-            if isinstance(version, str) and len(version) > 1024:
-                path: Path = ("spec", "configPatches", i, "match", "proxy", "proxyVersion")
-                yield Problem(document, path, f"the pattern has {len(version)} characters and is ignored")
+    for i, item in dicts(document.spec.get("configPatches")):
+        version = mapping(mapping(item.get("match")).get("proxy")).get("proxyVersion")
+        if isinstance(version, str) and len(version) > 1024:
+            path: Path = ("spec", "configPatches", i, "match", "proxy", "proxyVersion")
+            yield Problem(document, path, f"the pattern has {len(version)} characters and is ignored")

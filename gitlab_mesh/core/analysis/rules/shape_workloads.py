@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gitlab_mesh.core.analysis.mesh import Mesh
-from gitlab_mesh.core.analysis.model import Level, Path, Problem, dicts, mapping
+from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping
 from gitlab_mesh.core.analysis.names import is_subdomain
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.registry import object_rule, rule
 from gitlab_mesh.core.analysis.rules.fields import check_labels, check_target_refs, is_ip
 
 __all__: list[str] = []
@@ -73,7 +73,7 @@ def check_attachment(mesh: Mesh) -> Iterator[Problem]:
                 yield from check_target_refs(document)
 
 
-@rule(
+@object_rule(
     "GM0381",
     "telemetry that is left out in part",
     Level.WARNING,
@@ -86,13 +86,12 @@ def check_attachment(mesh: Mesh) -> Iterator[Problem]:
     good="apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: t, namespace: shop}\n"
     "spec: {tracing: [{providers: [{name: a}]}]}\n",
 )
-def check_tracing(mesh: Mesh) -> Iterator[Problem]:
+def check_tracing(document: Document) -> Iterator[Problem]:
     """Several tracing entries or providers."""
-    for document in mesh.of("Telemetry"):
-        entries = dicts(document.spec.get("tracing"))
-        if len(entries) > 1:
-            yield Problem(document, ("spec", "tracing"), f"{len(entries)} tracing entries; only one is used")
-        for i, entry in entries:
-            if len(entry.get("providers") or ()) > 1:
-                path: Path = ("spec", "tracing", i, "providers")
-                yield Problem(document, path, f"{len(entry['providers'])} tracing providers; only one is used")
+    entries = dicts(document.spec.get("tracing"))
+    if len(entries) > 1:
+        yield Problem(document, ("spec", "tracing"), f"{len(entries)} tracing entries; only one is used")
+    for i, entry in entries:
+        if len(entry.get("providers") or ()) > 1:
+            path: Path = ("spec", "tracing", i, "providers")
+            yield Problem(document, path, f"{len(entry['providers'])} tracing providers; only one is used")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.registry import object_rule, rule
 
 __all__: list[str] = []
 
@@ -121,7 +121,7 @@ _MINIMUM = {
 }
 
 
-@rule(
+@object_rule(
     "GM0176",
     "Gateway API CRD that is too old",
     Level.WARNING,
@@ -132,17 +132,16 @@ _MINIMUM = {
     bad=_CRD % "v1.4.1",
     good=_CRD % "v1.5.0",
 )
-def check_crds(mesh: Mesh) -> Iterator[Problem]:
+def check_crds(document: Document) -> Iterator[Problem]:
     """bundle-version of Gateway API's CRDs."""
-    for document in mesh.of("CustomResourceDefinition"):
-        kind = mapping(document.spec.get("names")).get("kind")
-        wanted = _MINIMUM.get(str(kind)) if document.spec.get("group") == "gateway.networking.k8s.io" else None
-        text = str(document.annotations.get("gateway.networking.k8s.io/bundle-version", ""))
-        match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", text)
-        if wanted and match and tuple(int(part) for part in match.groups()) < wanted:
-            path: Path = ("metadata", "annotations", "gateway.networking.k8s.io/bundle-version")
-            least = ".".join(str(part) for part in wanted)
-            yield Problem(document, path, f"{kind} is of version {text}; Istio needs v{least} or newer")
+    kind = mapping(document.spec.get("names")).get("kind")
+    wanted = _MINIMUM.get(str(kind)) if document.spec.get("group") == "gateway.networking.k8s.io" else None
+    text = str(document.annotations.get("gateway.networking.k8s.io/bundle-version", ""))
+    match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", text)
+    if wanted and match and tuple(int(part) for part in match.groups()) < wanted:
+        path: Path = ("metadata", "annotations", "gateway.networking.k8s.io/bundle-version")
+        least = ".".join(str(part) for part in wanted)
+        yield Problem(document, path, f"{kind} is of version {text}; Istio needs v{least} or newer")
 
 
 @rule(
