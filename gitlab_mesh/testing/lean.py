@@ -23,9 +23,9 @@ from gitlab_mesh.core.mesh.route import Operation
 from gitlab_mesh.errors import TransientError
 from gitlab_mesh.ports import AccessRule, HttpAnswer, Object
 from gitlab_mesh.sandbox.apiserver.access import Attributes, User, allows
+from gitlab_mesh.sandbox.apiserver.json_patch import PatchRefused, apply_json_patch
 from gitlab_mesh.sandbox.apiserver.selectors import Matcher, parse_label_selector
 from gitlab_mesh.testing.cluster import ADMIN, Call, Fault
-from gitlab_mesh.testing.json_patch import PatchRefused, apply_json_patch
 
 __all__ = ["LeanCluster", "LeanStore", "Observer", "PodAnswer"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gitlab_mesh.sandbox.apiserver.resources import Resource
-from gitlab_mesh.sandbox.apiserver.status import bad_request, forbidden
+from gitlab_mesh.sandbox.apiserver.status import bad_request, forbidden, invalid
 
 __all__ = ["ADMIN_RULES", "Attributes", "User", "allows", "check_access", "review_access", "review_rules"]
 
@@ -16,6 +16,10 @@ ADMIN_RULES: tuple[Mapping[str, Any], ...] = (
     {"nonResourceURLs": ["*"], "verbs": ["*"]},
 )
 """Everything, as ``cluster-admin``."""
+
+
+_NO_KIND = Resource("", "authorization.k8s.io", ("v1",), "selfsubjectaccessreviews")
+"""A real server refuses a wrong review without naming its kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +94,14 @@ def check_access(user: User, resource: Resource, asked: Attributes) -> None:
 
 
 def review_access(user: User, review: Any) -> dict[str, Any]:
-    """Answer a SelfSubjectAccessReview. Raises StatusError 400."""
+    """Answer a SelfSubjectAccessReview. Raises StatusError 400, 422."""
     spec = review.get("spec") if isinstance(review, Mapping) else None
-    if not isinstance(spec, Mapping) or not ("resourceAttributes" in spec or "nonResourceAttributes" in spec):
-        raise bad_request("spec.resourceAttributes or spec.nonResourceAttributes is required")
+    if not isinstance(spec, Mapping):
+        raise bad_request("spec is no object")
     about = spec.get("resourceAttributes")
+    if (about is None) is (spec.get("nonResourceAttributes") is None):
+        text = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        raise invalid(_NO_KIND, "", [("spec.resourceAttributes", text)])
     if about is not None:
         resource = about.get("resource", "")
         if about.get("subresource"):

@@ -60,7 +60,8 @@ def _conflicts(taken: Sequence[tuple[Manager, FieldSet]]) -> StatusError:
         via = f"conflict with {json.dumps(manager.name)}"
         if manager.subresource:
             via += f" with subresource {json.dumps(manager.subresource)}"
-        via += f" using {manager.api_version}"
+        if manager.operation == "Update":
+            via += f" using {manager.api_version}"
         for path in sorted(fields):
             causes.append({"reason": "FieldManagerConflict", "message": via, "field": _readable(path)})
             lines.append(f"{via}: {_readable(path)}")

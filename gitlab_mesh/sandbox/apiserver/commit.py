@@ -47,7 +47,7 @@ class Committer:
         Raises:
             StatusError: 400 and 422 for what a real server would not store.
         """
-        check_fields(resource, wanted, strict=options.strict)
+        check_fields(resource, wanted, options)
         metadata = wanted["metadata"]
         given = metadata.pop("managedFields", None)
         self._set_identity(resource, live, wanted)
@@ -104,7 +104,9 @@ def _count_generation(resource: Resource, live: dict[str, Any] | None, wanted: d
     def meant(body: Mapping[str, Any]) -> Any:
         if resource.custom:
             return {key: value for key, value in body.items() if key not in ("metadata", "status")}
-        return body.get("spec")
+        # annotations of a Deployment reach its ReplicaSets, so its controller has to look again
+        annotations = body["metadata"].get("annotations") if resource.kind == "Deployment" else None
+        return body.get("spec"), annotations
 
     if live is None:
         wanted["metadata"]["generation"] = 1

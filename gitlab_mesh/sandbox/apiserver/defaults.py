@@ -67,6 +67,7 @@ def _pod_spec(spec: Any) -> None:
     _default(spec, "terminationGracePeriodSeconds", 30)
     _default(spec, "dnsPolicy", "ClusterFirst")
     _default(spec, "schedulerName", "default-scheduler")
+    _default(spec, "securityContext", {})
     for container in spec.get("containers") or []:
         if not isinstance(container, dict):
             continue
@@ -74,6 +75,8 @@ def _pod_spec(spec: Any) -> None:
         untagged = ":" not in image.rsplit("/", 1)[-1] and "@" not in image
         _default(container, "imagePullPolicy", "Always" if untagged or image.endswith(":latest") else "IfNotPresent")
         _default(container, "resources", {})
+        _default(container, "terminationMessagePath", "/dev/termination-log")
+        _default(container, "terminationMessagePolicy", "File")
         for port in container.get("ports") or []:
             if isinstance(port, dict):
                 _default(port, "protocol", "TCP")

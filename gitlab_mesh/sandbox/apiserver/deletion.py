@@ -9,7 +9,7 @@ from typing import Any
 
 from gitlab_mesh.sandbox.apiserver.messages import clone
 from gitlab_mesh.sandbox.apiserver.resources import Resource
-from gitlab_mesh.sandbox.apiserver.status import StatusError, bad_request, conflict, missing
+from gitlab_mesh.sandbox.apiserver.status import conflict, forbidden, invalid_options, missing
 from gitlab_mesh.sandbox.apiserver.store import ObjectStore
 
 __all__ = ["DeleteOptions", "Deleter", "parse_delete_options"]
@@ -30,13 +30,14 @@ class DeleteOptions:
 
 
 def parse_delete_options(body: Any, query: Mapping[str, str]) -> DeleteOptions:
-    """Return the options of a DELETE from its body and its query. Raises StatusError 400."""
+    """Return the options of a DELETE from its body and its query. Raises StatusError 422."""
     given = body if isinstance(body, Mapping) else {}
     preconditions = given.get("preconditions") or {}
     orphan = given.get("orphanDependents", query.get("orphanDependents") == "true")
     policy = given.get("propagationPolicy") or query.get("propagationPolicy") or ("Orphan" if orphan else "Background")
     if policy not in ("Background", "Foreground", "Orphan"):
-        raise bad_request(f'propagationPolicy: Unsupported value: "{policy}"')
+        text = f'Unsupported value: "{policy}": supported values: "Foreground", "Background", "Orphan", "nil"'
+        raise invalid_options("DeleteOptions", "propagationPolicy", text)
     grace = given.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
     return DeleteOptions(
         policy=policy,
@@ -73,9 +74,7 @@ class Deleter:
                 raise missing(resource, name)
             _check_preconditions(resource, live, options)
             if resource.kind == "Namespace" and name in ("default", "kube-system"):
-                raise StatusError(
-                    403, "Forbidden", f'namespaces "{name}" is forbidden: this namespace may not be deleted'
-                )
+                raise forbidden(resource, name, "this namespace may not be deleted")
             if options.dry_run:
                 return live, True
             return self._delete(resource, live, options)
@@ -193,7 +192,11 @@ class Deleter:
 
 def _check_preconditions(resource: Resource, live: Mapping[str, Any], options: DeleteOptions) -> None:
     metadata = live["metadata"]
-    for given, field, label in ((options.uid, "uid", "UID"), (options.version, "resourceVersion", "ResourceVersion")):
+    checks = (
+        (options.uid, "uid", "UID", "deleted and then recreated"),
+        (options.version, "resourceVersion", "ResourceVersion", "modified"),
+    )
+    for given, field, label, then in checks:
         if given and given != metadata[field]:
-            text = f"the {label} in the precondition ({given}) does not match the {label} in record ({metadata[field]}). The object might have been deleted and then recreated"  # noqa: E501 - the server's own sentence
-            raise conflict(resource, metadata["name"], text)
+            text = f"the {label} in the precondition ({given}) does not match the {label} in record ({metadata[field]}). The object might have been {then}"  # noqa: E501 - the server's own sentence
+            raise conflict(resource, metadata["name"], text, by_kind=True)

@@ -5,6 +5,7 @@ Istio's kinds are judged in the voice of Istio's validating webhook, the others 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,13 +13,27 @@ from typing import Any
 from gitlab_mesh.sandbox.apiserver.resources import Resource
 from gitlab_mesh.sandbox.apiserver.status import bad_request
 
-__all__ = ["Problem", "check_as_istio", "problems_of_kind"]
+__all__ = ["LABEL_TEXT", "Problem", "check_as_istio", "check_lease_times", "problems_of_kind", "schema_problems"]
 
 Body = Mapping[str, Any]
 Problem = tuple[str, str]
 """Field path and the server's text."""
 
+LABEL_TEXT = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
+    "an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
 _LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+_CONFIG_KEY = re.compile(r"^[-._a-zA-Z0-9]+$")
+_CONFIG_KEY_TEXT = (
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or "
+    "'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+)
+_CONFIG_BYTES = 1024 * 1024
+_MICRO_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$")
+"""Go's layout of metav1.MicroTime: six digits, no fewer."""
+_INT32_MOST = 2**31 - 1
 
 
 def problems_of_kind(resource: Resource, body: Body, live: Body | None) -> list[Problem]:
@@ -41,19 +56,19 @@ def _workload(body: Body, live: Body | None) -> list[Problem]:
     problems: list[Problem] = []
     if (spec.get("replicas") or 0) < 0:
         problems.append(("spec.replicas", f"Invalid value: {spec['replicas']}: must be greater than or equal to 0"))
-    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+    is_empty = not selector.get("matchLabels") and not selector.get("matchExpressions")
+    if is_empty:
         problems.append(("spec.selector", "Required value"))
-    elif any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        shown = ", ".join(f"{key}={value}" for key, value in labels.items())
-        problems.append(
-            (
-                "spec.template.metadata.labels",
-                f"Invalid value: {{{shown}}}: `selector` does not match template `labels`",
-            )
-        )
+    if is_empty or any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        text = f"Invalid value: {_shown(labels or None)}: `selector` does not match template `labels`"
+        problems.append(("spec.template.metadata.labels", text))
     if live is not None and selector != (live.get("spec") or {}).get("selector"):
-        problems.append(("spec.selector", "Invalid value: field is immutable"))
+        problems.append(("spec.selector", f"Invalid value: {_shown(selector)}: field is immutable"))
     return problems + _containers(template.get("spec") or {}, "spec.template.spec")
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _pod(body: Body, live: Body | None) -> list[Problem]:
@@ -72,7 +87,7 @@ def _containers(spec: Mapping[str, Any], path: str) -> list[Problem]:
         if not name:
             problems.append((f"{at}.name", "Required value"))
         elif not _LABEL.match(name):
-            problems.append((f"{at}.name", f'Invalid value: "{name}": a lowercase RFC 1123 label is needed'))
+            problems.append((f"{at}.name", f'Invalid value: "{name}": {LABEL_TEXT}'))
         elif name in names:
             problems.append((f"{at}.name", f'Duplicate value: "{name}"'))
         names.add(name)
@@ -93,8 +108,25 @@ def _service(body: Body, live: Body | None) -> list[Problem]:
 
 
 def _config(body: Body, live: Body | None) -> list[Problem]:
+    data = {**(body.get("data") or {}), **(body.get("binaryData") or {})}
+    problems = [
+        (f"data[{key}]", f'Invalid value: "{key}": {_CONFIG_KEY_TEXT}') for key in data if not _CONFIG_KEY.match(key)
+    ]
+    if sum(len((value or "").encode()) for value in data.values()) > _CONFIG_BYTES:
+        field = "data" if body["kind"] == "Secret" else "[]"
+        problems.append((field, f"Too long: may not be more than {_CONFIG_BYTES} bytes"))
     if live and live.get("immutable") and any(body.get(key) != live.get(key) for key in ("data", "binaryData")):
-        return [("data", "Forbidden: field is immutable when `immutable` is set")]
+        problems.append(("data", "Forbidden: field is immutable when `immutable` is set"))
+    return problems
+
+
+def _autoscaler(body: Body, live: Body | None) -> list[Problem]:
+    spec = body.get("spec") or {}
+    most = spec.get("maxReplicas") or 0
+    if most < 1:
+        return [("spec.maxReplicas", f"Invalid value: {most}: must be greater than 0")]
+    if most < (spec.get("minReplicas") or 1):
+        return [("spec.maxReplicas", f"Invalid value: {most}: must be greater than or equal to `minReplicas`")]
     return []
 
 
@@ -125,7 +157,43 @@ _RULES: dict[str, Callable[[Body, Body | None], list[Problem]]] = {
     "ConfigMap": _config,
     "Secret": _config,
     "Lease": _lease,
+    "HorizontalPodAutoscaler": _autoscaler,
 }
+
+
+def check_lease_times(body: Body) -> None:
+    """Refuse times that are no MicroTime; a server does not even decode them. Raises StatusError 400."""
+    spec = body.get("spec") or {}
+    for field in ("acquireTime", "renewTime"):
+        given = spec.get(field)
+        if given is not None and not _MICRO_TIME.match(given):
+            raise bad_request(
+                f'Lease in version "v1" cannot be handled as a Lease: parsing time "\\"{given}\\"" as '
+                '"\\"2006-01-02T15:04:05.000000Z07:00\\"": cannot parse'
+            )
+
+
+def schema_problems(resource: Resource, body: Body) -> list[Problem]:
+    """Return the required fields that a custom resource lacks by its CRD's schema, and integers beyond int32."""
+    spec = body.get("spec") or {}
+    problems: list[Problem] = []
+    if resource.kind == "DestinationRule":
+        problems += [] if spec.get("host") is not None else [("spec.host", "Required value")]
+        for index, subset in enumerate(spec.get("subsets") or []):
+            if subset.get("name") is None:
+                problems.append((f"spec.subsets[{index}].name", "Required value"))
+    if resource.kind == "VirtualService":
+        for index, rule in enumerate(spec.get("http") or []):
+            for at, route in enumerate(rule.get("route") or []):
+                path = f"spec.http[{index}].route[{at}]"
+                if route.get("destination") is None:
+                    problems.append((f"{path}.destination", "Required value"))
+                elif route["destination"].get("host") is None:
+                    problems.append((f"{path}.destination.host", "Required value"))
+                if abs(route.get("weight") or 0) > _INT32_MOST:
+                    text = f"Checked value must be of type integer with format int32 in {path}.weight"
+                    problems.append(("<nil>", f'Invalid value: "": {text}'))
+    return problems
 
 
 def check_as_istio(resource: Resource, body: Body) -> None:

@@ -37,7 +37,7 @@ _BUILTIN_LISTS = {
 }
 _PORTS = {"Service": ("port", "protocol"), "": ("containerPort", "protocol")}
 _PATCH_ONLY_FIRST = {"topologySpreadConstraints": "topologyKey"}
-_ATOMIC_MAPS = {"selector", "nodeSelector", "labelSelector", "podSelector", "namespaceSelector", "scaleTargetRef"}
+_ATOMIC_MAPS = {"selector", "nodeSelector", "labelSelector", "podSelector", "namespaceSelector", "involvedObject"}
 
 
 def list_keys(resource: Resource, path: tuple[str, ...]) -> tuple[str, ...]:

@@ -42,8 +42,9 @@ class LocalClient:
     def list(self, kind: str, namespace: str, *, label_selector: str = "", field_selector: str = "") -> list[Object]:
         """List objects of a namespace ("": of all), with apiVersion and kind in each."""
         query = {"labelSelector": label_selector, "fieldSelector": field_selector}
-        items: list[Object] = self._object("list", kind, namespace, "", "GET", query=query)["items"]
-        return items
+        known = find_kind(kind)
+        items = self._object("list", kind, namespace, "", "GET", query=query)["items"]
+        return [{"apiVersion": known.api_version, "kind": kind, **item} for item in items]
 
     def create(self, body: Object, *, dry_run: bool = False) -> Object:
         """Create an object; ConflictError if it exists."""

@@ -23,7 +23,7 @@ _SERVER_METADATA = {
     "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
     "deletionGracePeriodSeconds", "managedFields", "selfLink",
 }  # fmt: skip
-_STRUCTS = {"metadata", "status", "spec", "template", "strategy"}
+_STRUCTS = {"metadata", "status", "spec", "template", "strategy", "source", "scaleTargetRef"}
 _CONTAINER = object()
 
 
@@ -68,12 +68,14 @@ def _collect(
     resource: Resource, fields: tuple[str, ...], path: Path, value: Any, found: dict[Path, Any], applied: bool
 ) -> None:
     if isinstance(value, Mapping) and value and not map_is_atomic(resource, fields):
-        is_struct = fields[-1] in _STRUCTS and not (resource.custom and fields == ("spec",))
+        is_struct = fields[-1] in _STRUCTS and not (resource.custom and fields in (("spec",), ("status",)))
         if not applied and not is_struct:
             found[path] = _CONTAINER
         for key, below in value.items():
             _collect(resource, (*fields, key), (*path, f"f:{key}"), below, found, applied)
     elif isinstance(value, list) and value and (keys := list_keys(resource, fields)):
+        if not applied and fields[-1] != "containers":  # the one keyed list that is never absent
+            found[path] = _CONTAINER
         for item in value:
             element = _element(item, keys)
             found[(*path, element)] = _CONTAINER if isinstance(item, Mapping) else item
@@ -151,7 +153,7 @@ def encode_managers(managers: Iterable[Manager]) -> list[dict[str, Any]]:
             "manager": manager.name,
             "operation": manager.operation,
             "apiVersion": manager.api_version,
-            "time": manager.time,
+            **({"time": manager.time} if manager.time else {}),
             "fieldsType": "FieldsV1",
             "fieldsV1": encode_fields(manager.fields),
         }
@@ -180,6 +182,8 @@ def owned_after_update(
     nobody. The writer's time moves only if the write took any field.
     """
     written, gone = changed_paths(resource, before, after)
+    if resource.status:  # a first status is the server's own
+        written = frozenset(path for path in written if (path[0] == "f:status") is (me.subresource == "status"))
     kept: list[Manager] = []
     mine = me
     for manager in decode_managers((before or {}).get("metadata", {})):

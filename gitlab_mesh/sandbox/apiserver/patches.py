@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gitlab_mesh.sandbox.apiserver.json_patch import PatchRefused, apply_json_patch
 from gitlab_mesh.sandbox.apiserver.lists import SET, list_keys, patch_merge_key
 from gitlab_mesh.sandbox.apiserver.resources import Resource
 from gitlab_mesh.sandbox.apiserver.status import bad_request, json_patch_refused, unsupported_media_type
@@ -36,12 +37,16 @@ def apply_patch(resource: Resource, content_type: str, live: dict[str, Any], bod
     if content_type == JSON_PATCH:
         return json_patch(live, body)
     accepted = [JSON_PATCH, MERGE_PATCH, APPLY]
+    if content_type not in (*accepted, STRATEGIC_MERGE_PATCH):
+        raise unsupported_media_type()
     if not resource.custom:
         accepted.insert(2, STRATEGIC_MERGE_PATCH)
     if content_type not in accepted:
-        raise unsupported_media_type(content_type, accepted)
+        raise unsupported_media_type(accepted)
     if not isinstance(body, Mapping):
-        raise bad_request("json: cannot unmarshal the body into Go value of type map[string]interface {}")
+        raise bad_request(
+            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
+        )
     if content_type == MERGE_PATCH:
         return merge_patch(live, body)
     return strategic_merge_patch(resource, live, body)
@@ -61,43 +66,22 @@ def merge_patch(live: Any, patch: Any) -> Any:
 
 
 def json_patch(live: Mapping[str, Any], operations: Any) -> dict[str, Any]:
-    """Return ``live`` with an RFC 6902 patch on it, or refuse it whole.
-
-    As in the server's library (evanphx/json-patch) a ``test`` for null holds where the member is missing, so that a
-    client can demand the absence of an annotation.
+    """Return ``live`` (ours to change) with a JSON Patch on it, or refuse it whole.
 
     Raises:
         StatusError: 400 if it is no JSON Patch, 422 if an operation does not apply or a ``test`` does not hold.
     """
-    import jsonpatch  # heavy for a CLI, and only here
-    import jsonpointer
-
-    if not isinstance(operations, list) or not all(isinstance(operation, dict) for operation in operations):
-        raise bad_request("json: cannot unmarshal the body into Go value of type jsonpatch.Patch (a list is needed)")
-    patched: Any = live
+    wrong = next((one for one in operations if not isinstance(one, dict)), None) if isinstance(operations, list) else 0
+    if wrong is not None:
+        got, wanted = ("object", "[]handlers.jsonPatchOp") if wrong == 0 else ("string", "handlers.jsonPatchOp")
+        raise bad_request(f"error decoding patch: json: cannot unmarshal {got} into Go value of type {wanted}")
     try:
-        checked = jsonpatch.JsonPatch(operations)
-        for operation in checked.patch:
-            if not _tests_absence(patched, operation):
-                patched = jsonpatch.JsonPatch([operation]).apply(patched)
-    except jsonpatch.InvalidJsonPatch as error:
-        raise bad_request(f"invalid JSON Patch: {error}") from error
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError) as error:
+        patched = apply_json_patch(live, operations)
+    except PatchRefused as error:
         raise json_patch_refused() from error
     if not isinstance(patched, dict):
         raise json_patch_refused()
-    return dict(patched)
-
-
-def _tests_absence(document: Any, operation: Mapping[str, Any]) -> bool:
-    """Tell whether the operation tests for null a member that its (existing) parent does not have."""
-    import jsonpointer
-
-    if operation.get("op") != "test" or operation.get("value", "") is not None:
-        return False
-    parent, _, member = operation["path"].rpartition("/")
-    node = jsonpointer.resolve_pointer(document, parent, None)
-    return isinstance(node, dict) and jsonpointer.unescape(member) not in node
+    return patched
 
 
 def strategic_merge_patch(resource: Resource, live: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

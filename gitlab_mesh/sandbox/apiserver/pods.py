@@ -29,7 +29,7 @@ def answer_proxy(store: ObjectStore, call: PodProxyCall | None, target: Target, 
     name, port = _split_name(target.name)
     pod = _pod(store, target.namespace, name)
     if request.method not in ("GET", "HEAD"):
-        raise method_not_allowed(f"{request.method} on pods/proxy: only GET is served here")
+        raise method_not_allowed()
     if port is None:
         port = _first_port(pod)
     if call is None:

@@ -13,11 +13,18 @@ from gitlab_mesh.sandbox.apiserver.status import bad_request, expired
 from gitlab_mesh.sandbox.apiserver.store import Change, ObjectStore
 from gitlab_mesh.sandbox.apiserver.targets import Target, to_served
 
-__all__ = ["Lister", "watch_changes"]
+__all__ = ["Lister", "as_list", "watch_changes"]
 
 _SNAPSHOTS = 64
 _IDLE_SECONDS = 0.5
 _BOOKMARK_SECONDS = 5.0
+
+_TOO_OLD = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
+    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+    "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the first chunk was returned and now may show up in the list."
+)
 
 Event = dict[str, Any]
 
@@ -49,13 +56,9 @@ class Lister:
         metadata: dict[str, Any] = {"resourceVersion": str(version)}
         if end < len(items):
             metadata["continue"] = self._keep(token, items, version, end)
-            metadata["remainingItemCount"] = len(items) - end
-        return {
-            "kind": f"{target.resource.kind}List",
-            "apiVersion": target.api_version,
-            "metadata": metadata,
-            "items": [to_served(body, target.api_version) for body in items[start:end]],
-        }
+            if not query.get("labelSelector") and not query.get("fieldSelector"):
+                metadata["remainingItemCount"] = len(items) - end
+        return as_list(target, items[start:end], metadata)
 
     def _keep(self, token: str, items: list[dict[str, Any]], version: int, start: int) -> str:
         with self._store.changed:
@@ -72,22 +75,28 @@ class Lister:
             token, _, start = base64.urlsafe_b64decode(given).decode().partition(":")
             offset = int(start)
         except ValueError as error:
-            raise bad_request("continue key is not valid") from error
+            raise bad_request(f"invalid continue token: continue key is not valid: {error}") from error
         with self._store.changed:
             if token not in self._snapshots:
-                raise expired(
-                    "The provided continue parameter is too old to display a consistent list result. You must start "
-                    "a new list without the continue parameter."
-                )
+                raise expired(_TOO_OLD)
             items, version = self._snapshots[token]
         return items, version, offset, token
+
+
+def as_list(target: Target, items: list[dict[str, Any]], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the list object; items of a built-in kind carry neither kind nor apiVersion, as on a real server."""
+    served = [to_served(body, target.api_version) for body in items]
+    if not target.resource.custom:
+        served = [{key: value for key, value in body.items() if key not in ("kind", "apiVersion")} for body in served]
+    kind = f"{target.resource.kind}List"
+    return {"kind": kind, "apiVersion": target.api_version, "metadata": dict(metadata), "items": served}
 
 
 def _number(query: Mapping[str, str], name: str) -> int:
     try:
         return int(query.get(name) or 0)
     except ValueError as error:
-        raise bad_request(f"{name} is no number: {query[name]!r}") from error
+        raise bad_request(f'strconv.ParseInt: parsing "{query[name]}": invalid syntax') from error
 
 
 def watch_changes(

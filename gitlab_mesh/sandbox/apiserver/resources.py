@@ -55,15 +55,16 @@ class Resource:
         return f"{self.group}/{self.versions[0]}" if self.group else self.versions[0]
 
 
-_ISTIO_GROUPS = {
+_CUSTOM_GROUPS = {
     "networking.istio.io": ("v1", "v1beta1", "v1alpha3"),
     "security.istio.io": ("v1", "v1beta1"),
+    "gateway.networking.k8s.io": ("v1", "v1beta1"),
 }
 _STATUS = {
     "Namespace", "Pod", "Service", "Deployment", "ReplicaSet", "HorizontalPodAutoscaler", "PodDisruptionBudget",
     "NetworkPolicy",
 }  # fmt: skip
-_GENERATION = {"Deployment", "ReplicaSet", "PodDisruptionBudget", "NetworkPolicy", "HorizontalPodAutoscaler"}
+_GENERATION = {"Deployment", "ReplicaSet", "Pod", "PodDisruptionBudget", "NetworkPolicy"}
 _SCALE = {"Deployment", "ReplicaSet"}
 _RETURNS_DELETED = {"Pod", "Service", "ServiceAccount"}
 _SHORT = {
@@ -76,12 +77,16 @@ _ALL = {"Pod", "Service", "Deployment", "ReplicaSet", "HorizontalPodAutoscaler"}
 
 
 def _resource(kind: Kind) -> Resource:
-    custom = kind.group in _ISTIO_GROUPS
-    categories = ("all",) if kind.name in _ALL else ("istio-io", kind.group.replace(".", "-")) if custom else ()
+    custom = kind.group in _CUSTOM_GROUPS
+    categories = ("all",) if kind.name in _ALL else ()
+    if kind.group.endswith("istio.io"):
+        categories = ("istio-io", kind.group.replace(".", "-"))
+    elif custom:
+        categories = ("gateway-api",)
     return Resource(
         kind=kind.name,
         group=kind.group,
-        versions=_ISTIO_GROUPS.get(kind.group, (kind.version,)),
+        versions=_CUSTOM_GROUPS.get(kind.group, (kind.version,)),
         plural=kind.plural,
         namespaced=kind.namespaced,
         custom=custom,
@@ -108,7 +113,7 @@ RESOURCES: tuple[Resource, ...] = (
     ),
 )
 
-_BY_KIND = {resource.kind: resource for resource in RESOURCES}
+_BY_WORD = dict(zip(KINDS, RESOURCES, strict=False))
 _BY_PATH = {
     (group, version, resource.plural): resource
     for resource in RESOURCES
@@ -124,4 +129,4 @@ def find_resource(group: str, version: str, plural: str) -> Resource | None:
 
 def resource_of_kind(kind: str) -> Resource:
     """Return the resource of a word of ``core.kinds``. Raises KeyError."""
-    return _BY_KIND[kind]
+    return _BY_WORD[kind]

@@ -14,12 +14,16 @@ from gitlab_mesh.sandbox.apiserver.patches import (
     json_patch,
     merge_patch,
 )
+from gitlab_mesh.sandbox.apiserver.resources import Resource
 from gitlab_mesh.sandbox.apiserver.status import bad_request, invalid, missing, unsupported_media_type
 from gitlab_mesh.sandbox.apiserver.store import ObjectStore
 from gitlab_mesh.sandbox.apiserver.targets import Target
 from gitlab_mesh.sandbox.apiserver.writes import Writer
 
 __all__ = ["patch_scale", "read_scale", "update_scale"]
+
+_SCALE = Resource("Scale", "autoscaling", ("v1",), "scales")
+"""In whose name a wrong Scale is refused."""
 
 
 def read_scale(store: ObjectStore, target: Target) -> dict[str, Any]:
@@ -59,7 +63,7 @@ def update_scale(writer: Writer, target: Target, body: Any, options: WriteOption
             )
         if replicas < 0:
             text = f"Invalid value: {replicas}: must be greater than or equal to 0"
-            raise invalid(target.resource, target.name, [("spec.replicas", text)])
+            raise invalid(_SCALE, target.name, [("spec.replicas", text)])
         live = writer.store.get(target.resource, target.namespace, target.name)
         if live is None:
             raise missing(target.resource, target.name)
@@ -81,5 +85,5 @@ def patch_scale(writer: Writer, target: Target, content_type: str, body: Any, op
         elif content_type in (MERGE_PATCH, STRATEGIC_MERGE_PATCH):
             patched = merge_patch(scale, body)
         else:
-            raise unsupported_media_type(content_type, (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH))
+            raise unsupported_media_type()
         return update_scale(writer, target, patched, options)

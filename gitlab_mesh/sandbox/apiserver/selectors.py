@@ -16,6 +16,7 @@ Matcher = Callable[[Mapping[str, Any]], bool]
 _KEY = r"[A-Za-z0-9][A-Za-z0-9._/-]*"
 _SET = re.compile(rf"^({_KEY})\s+(in|notin)\s*\(([^)]*)\)$")
 _EQUAL = re.compile(rf"^({_KEY})\s*(==|=|!=)\s*([A-Za-z0-9._-]*)$")
+_COMPARED = re.compile(rf"^({_KEY})\s*([<>])\s*(-?\d+)$")
 _EXISTS = re.compile(rf"^(!?)\s*({_KEY})$")
 _FIELD = re.compile(r"^([A-Za-z.]+)\s*(==|=|!=)\s*(.*)$")
 
@@ -49,14 +50,23 @@ def _label_term(term: str) -> Callable[[Mapping[str, str]], bool]:
         if operator == "!=":
             return lambda labels: labels.get(key) != value
         return lambda labels: labels.get(key) == value
+    if found := _COMPARED.match(term):
+        key, operator, bound = found.groups()
+        return lambda labels: _is_beyond(labels.get(key, ""), operator, int(bound))
     if found := _EXISTS.match(term):
         negated, key = found.groups()
         return lambda labels: (key in labels) is not bool(negated)
     raise bad_request(f"unable to parse requirement: found '{term}', expected: ',' or 'end of string'")
 
 
+def _is_beyond(value: str, operator: str, bound: int) -> bool:
+    if not value.removeprefix("-").isdigit():
+        return False
+    return int(value) > bound if operator == ">" else int(value) < bound
+
+
 def parse_label_selector(text: str) -> Matcher:
-    """Return a matcher for ``a=b,c!=d,e in (f,g),h,!i``. Raises StatusError 400."""
+    """Return a matcher for ``a=b,c!=d,e in (f,g),h,!i,j>5``. Raises StatusError 400."""
     terms = [_label_term(term) for term in _split(text)]
 
     def matches(body: Mapping[str, Any]) -> bool:
@@ -86,7 +96,9 @@ def parse_field_selector(resource: Resource, text: str) -> Matcher:
         path, operator, value = found.groups()
         path = path.replace("regarding.", "involvedObject.")
         if path not in known:
-            raise bad_request(f'field label not supported: "{path}" (known: {", ".join(known)})')
+            if resource.custom or resource.kind in _FIELDS:
+                raise bad_request(f"field label not supported: {path}")
+            raise bad_request(f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"')
         terms.append((path, operator != "!=", value))
     return lambda body: all((_field(body, path) == value) is wanted for path, wanted, value in terms)
 

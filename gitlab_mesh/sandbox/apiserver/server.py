@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -14,8 +15,8 @@ from gitlab_mesh.sandbox.apiserver.openapi_v2 import CONTENT_TYPE, render_openap
 from gitlab_mesh.sandbox.apiserver.options import WriteOptions, read_body, read_write_options
 from gitlab_mesh.sandbox.apiserver.patches import APPLY
 from gitlab_mesh.sandbox.apiserver.pods import PodLogs, PodProxyCall, answer_log, answer_proxy
-from gitlab_mesh.sandbox.apiserver.reads import Lister, watch_changes
-from gitlab_mesh.sandbox.apiserver.resources import Resource, resource_of_kind
+from gitlab_mesh.sandbox.apiserver.reads import Lister, as_list, watch_changes
+from gitlab_mesh.sandbox.apiserver.resources import RESOURCES, Resource, resource_of_kind
 from gitlab_mesh.sandbox.apiserver.scale import patch_scale, read_scale, update_scale
 from gitlab_mesh.sandbox.apiserver.selectors import parse_selectors
 from gitlab_mesh.sandbox.apiserver.status import (
@@ -34,13 +35,15 @@ __all__ = ["ApiServer"]
 
 _HEALTH = ("/healthz", "/livez", "/readyz")
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+_BUILTIN_GROUPS = {resource.group for resource in RESOURCES if not resource.custom}
+_ANONYMOUS = User("system:anonymous", "", (), ("system:unauthenticated",))
 
 
 class ApiServer:
     """Answers requests from a store.
 
     Args:
-        users: Who may come; without a token of one of them the answer is 401.
+        users: Who may come; with the token of nobody the answer is 401, without any the user is anonymous.
         store: Kept over restarts of the transport.
 
     Attributes:
@@ -105,14 +108,17 @@ class ApiServer:
             return answer_log(self.store, self.pod_logs, target, request)
         if verb == "watch":
             return self._watch(target, request)
-        body = self._perform(verb, target, request, user)
+        response = self._perform(verb, target, request)
         accept = request.headers.get("accept", "")
         if verb in ("get", "list") and target.subresource != "scale" and wants_table(accept):
-            body = as_table(target.resource, body, accept, self.store.now())
-        return Response(201 if verb == "create" else 200, body)
+            response.body = as_table(target.resource, response.body, accept, self.store.now())
+        return response
 
     def _authenticate(self, request: Request) -> User:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        given = request.headers.get("authorization", "")
+        if not given:
+            return _ANONYMOUS
+        scheme, _, token = given.partition(" ")
         user = self._users.get(token.strip()) if scheme.lower() == "bearer" else None
         if user is None:
             raise unauthorized()
@@ -130,6 +136,10 @@ class ApiServer:
             check_access(user, target.resource, Attributes("create", *_but_verb(asked)))
 
     def _discover(self, path: str) -> Response:
+        parts = path.strip("/").split("/")
+        if parts[0] == "apis" and len(parts) > 3 and (parts[1] not in _BUILTIN_GROUPS):
+            # no such custom resource: the last handler answers, which does not know the API's Status
+            return Response(404, raw=b"404 page not found\n", headers={"Content-Type": "text/plain; charset=utf-8"})
         if path == "/openapi/v2":
             return Response(raw=render_openapi_v2(), headers={"Content-Type": CONTENT_TYPE})
         answer = answer_discovery(path)
@@ -139,7 +149,7 @@ class ApiServer:
 
     def _review(self, target: Target, user: User, request: Request) -> Response:
         if request.method != "POST":
-            raise method_not_allowed(f"{request.method} {target.resource.plural}")
+            raise method_not_allowed()
         answer = review_access if target.resource.kind == "SelfSubjectAccessReview" else review_rules
         return Response(201, answer(user, read_body(request)))
 
@@ -153,9 +163,9 @@ class ApiServer:
         if request.method == "DELETE" and not target.subresource:
             return "delete" if target.name else "deletecollection"
         if request.method not in _VERBS or (request.method == "POST") is bool(target.name):
-            raise method_not_allowed(f"{request.method} {request.path}")
+            raise method_not_allowed()
         if request.method == "POST" and target.resource.namespaced and not target.namespace:
-            raise method_not_allowed(f"{request.method} {request.path}: an object is created in a namespace")
+            raise method_not_allowed()
         return _VERBS[request.method]
 
     def _watch(self, target: Target, request: Request) -> Response:
@@ -173,31 +183,38 @@ class ApiServer:
                 event = {**event, "object": as_table(resource, event["object"], accept, self.store.now())}
             yield event
 
-    def _perform(self, verb: str, target: Target, request: Request, user: User) -> Any:
+    def _perform(self, verb: str, target: Target, request: Request) -> Response:
         if verb == "list":
-            return self._lister.answer(target, request.query)
+            return Response(200, self._lister.answer(target, request.query))
         if verb == "get":
             if target.subresource == "scale":
-                return read_scale(self.store, target)
+                return Response(200, read_scale(self.store, target))
             live = self.store.get(target.resource, target.namespace, target.name)
             if live is None:
                 raise missing(target.resource, target.name)
-            return to_served(live, target.api_version)
+            return Response(200, to_served(live, target.api_version))
         if verb in ("delete", "deletecollection"):
-            return self._delete(verb, target, request)
-        options = read_write_options(target, request)
+            return Response(200, self._delete(verb, target, request))
+        return self._write(verb, target, request)
+
+    def _write(self, verb: str, target: Target, request: Request) -> Response:
+        options = read_write_options(request)
         body = read_body(request)
         if target.subresource == "scale":
             if verb == "patch":
-                return patch_scale(self._writer, target, request.content_type, body, options)
-            return update_scale(self._writer, target, body, options)
-        if verb == "create":
-            written = self._writer.create(target, body, options)
-        elif verb == "update":
-            written = self._writer.update(target, body, options)
-        else:
-            written = self._writer.patch(target, request.content_type, body, options)
-        return to_served(written, target.api_version)
+                return Response(200, patch_scale(self._writer, target, request.content_type, body, options))
+            return Response(200, update_scale(self._writer, target, body, options))
+        with self.store.changed:
+            is_new = self.store.get(target.resource, target.namespace, target.name) is None
+            if verb == "create":
+                written = self._writer.create(target, body, options)
+            elif verb == "update":
+                written = self._writer.update(target, body, options)
+            else:
+                written = self._writer.patch(target, request.content_type, body, options)
+        warnings = ", ".join(f"299 - {json.dumps(text)}" for text in options.warnings or ())
+        headers = {"Warning": warnings} if warnings else {}
+        return Response(201 if is_new else 200, to_served(written, target.api_version), headers=headers)
 
     def _delete(self, verb: str, target: Target, request: Request) -> Any:
         options = parse_delete_options(read_body(request) if request.body else None, request.query)
@@ -210,7 +227,7 @@ class ApiServer:
                     self._deleter.delete(
                         resource, body["metadata"].get("namespace", ""), body["metadata"]["name"], options
                     )
-            return {"kind": f"{resource.kind}List", "apiVersion": target.api_version, "metadata": {}, "items": found}
+            return as_list(target, found, {"resourceVersion": str(self.store.version)})
         last, is_gone = self._deleter.delete(resource, target.namespace, target.name, options)
         if not is_gone or resource.returns_deleted:
             return to_served(last, target.api_version)

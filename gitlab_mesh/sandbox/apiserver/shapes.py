@@ -1,9 +1,10 @@
 """Types of the fields that are commonly got wrong, as nested shapes.
 
-A shape is a type name ("string", "integer", "boolean", "int-or-string"), a list of one shape, or a map from field to
-shape where "*" stands for any other field. What is not named is not looked at, but in a map with ``CLOSED`` it does
-not exist: a real server drops it. Field lists of closed maps: istio.io/api networking/v1 (virtual_service.proto,
-destination_rule.proto).
+A shape is a type name ("string", "integer", "boolean", "int-or-string", "any"), a list of one shape, or a map from
+field to shape where "*" stands for any other field. What is not named is not looked at, but in a map with ``CLOSED``
+it does not exist: a real server drops it. Field lists of closed maps: istio.io/api networking/v1
+(virtual_service.proto, destination_rule.proto), and the OpenAPI document of Kubernetes 1.36 (Deployment, PodSpec,
+Container).
 """
 
 from __future__ import annotations
@@ -19,6 +20,15 @@ CLOSED = "!"
 
 _ANY: Shape = {}
 _STRINGS: Shape = {"*": "string"}
+
+ROOTS = ("apiVersion", "kind", "metadata", "spec", "status")
+"""Fields of any object; what a kind has beside them stands in its shape."""
+
+
+def _closed(names: str) -> dict[str, Shape]:
+    """Return the start of a closed map that has these fields, of any type, and those that follow."""
+    return {CLOSED: _ANY, **dict.fromkeys(names.split(), "any")}
+
 
 METADATA: Shape = {
     "name": "string",
@@ -37,6 +47,10 @@ _SELECTOR: Shape = {
     "matchExpressions": [{"key": "string", "operator": "string", "values": ["string"]}],
 }
 _CONTAINER: Shape = {
+    **_closed(
+        "envFrom imagePullPolicy lifecycle livenessProbe resizePolicy restartPolicy restartPolicyRules securityContext "
+        "startupProbe stdin stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices workingDir"
+    ),
     "name": "string",
     "image": "string",
     "command": ["string"],
@@ -48,6 +62,13 @@ _CONTAINER: Shape = {
     "readinessProbe": {"httpGet": {"path": "string", "port": "int-or-string"}, "periodSeconds": "integer"},
 }
 _POD_SPEC: Shape = {
+    **_closed(
+        "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks "
+        "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname hostnameOverride "
+        "imagePullSecrets os overhead preemptionPolicy priority priorityClassName readinessGates resourceClaims "
+        "resources restartPolicy runtimeClassName schedulerName schedulingGates schedulingGroup securityContext "
+        "serviceAccount setHostnameAsFQDN shareProcessNamespace subdomain tolerations topologySpreadConstraints"
+    ),
     "containers": [_CONTAINER],
     "initContainers": [_CONTAINER],
     "nodeName": "string",
@@ -56,9 +77,10 @@ _POD_SPEC: Shape = {
     "volumes": [{"name": "string"}],
     "nodeSelector": _STRINGS,
 }
-_TEMPLATE: Shape = {"metadata": {"labels": _STRINGS, "annotations": _STRINGS}, "spec": _POD_SPEC}
+_TEMPLATE: Shape = {CLOSED: _ANY, "metadata": {"labels": _STRINGS, "annotations": _STRINGS}, "spec": _POD_SPEC}
 _WORKLOAD: Shape = {
     "spec": {
+        CLOSED: _ANY,
         "replicas": "integer",
         "minReadySeconds": "integer",
         "progressDeadlineSeconds": "integer",
@@ -136,6 +158,7 @@ SHAPES: dict[str, Shape] = {
     },
     "Lease": {
         "spec": {
+            **_closed("preferredHolder strategy"),
             "holderIdentity": "string",
             "leaseDurationSeconds": "integer",
             "leaseTransitions": "integer",
@@ -143,7 +166,14 @@ SHAPES: dict[str, Shape] = {
             "acquireTime": "string",
         }
     },
-    "HorizontalPodAutoscaler": {"spec": {"minReplicas": "integer", "maxReplicas": "integer", "metrics": [{}]}},
+    "HorizontalPodAutoscaler": {
+        "spec": {
+            **_closed("behavior scaleTargetRef"),
+            "minReplicas": "integer",
+            "maxReplicas": "integer",
+            "metrics": [{}],
+        }
+    },
     "Event": {
         "involvedObject": {"kind": "string", "name": "string", "namespace": "string"},
         "source": {},
@@ -151,7 +181,10 @@ SHAPES: dict[str, Shape] = {
         "reason": "string",
         "type": "string",
         "count": "integer",
+        **dict.fromkeys(("action", "eventTime", "firstTimestamp", "lastTimestamp", "related", "series"), "any"),
+        **dict.fromkeys(("reportingComponent", "reportingInstance"), "string"),
     },
+    "ServiceAccount": {"automountServiceAccountToken": "boolean", "imagePullSecrets": [{}], "secrets": [{}]},
     "VirtualService": {
         "spec": {
             CLOSED: _ANY,

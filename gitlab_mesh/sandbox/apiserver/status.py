@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,12 +16,16 @@ __all__ = [
     "conflict",
     "expired",
     "forbidden",
+    "internal_error",
     "invalid",
+    "invalid_options",
+    "invalid_patch",
     "json_patch_refused",
     "method_not_allowed",
     "missing",
     "no_route",
     "service_unavailable",
+    "too_large",
     "unauthorized",
     "unsupported_media_type",
 ]
@@ -31,7 +36,7 @@ class StatusError(Exception):
 
     Args:
         code: HTTP status.
-        reason: Kubernetes' machine-readable reason ("NotFound", "Conflict", …).
+        reason: Kubernetes' machine-readable reason ("NotFound", "Conflict", …); some answers have none.
         message: The server's text.
         details: ``Status.details``.
         headers: Further HTTP headers (``Retry-After``).
@@ -61,9 +66,10 @@ class StatusError(Exception):
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
             "code": self.code,
         }
+        if self.reason:
+            status["reason"] = self.reason
         if self.details is not None:
             status["details"] = self.details
         return status
@@ -89,27 +95,49 @@ def no_route() -> StatusError:
     return StatusError(404, "NotFound", "the server could not find the requested resource", details={})
 
 
-def already_exists(resource: Resource, name: str) -> StatusError:
-    """409: create of an object that exists."""
-    text = f'{resource.qualified} "{name}" already exists'
+def already_exists(resource: Resource, name: str, *, is_going: bool = False) -> StatusError:
+    """409: create of an object that exists, perhaps only until its finalizers are gone."""
+    text = f'{"object is being deleted: " if is_going else ""}{resource.qualified} "{name}" already exists'
     return StatusError(409, "AlreadyExists", text, details=_details(resource, name))
 
 
-def conflict(resource: Resource, name: str, why: str = "") -> StatusError:
+def conflict(resource: Resource, name: str, why: str = "", *, by_kind: bool = False) -> StatusError:
     """409: the precondition of a write does not hold (any more)."""
     why = why or ("the object has been modified; please apply your changes to the latest version and try again")
-    text = f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}'
-    return StatusError(409, "Conflict", text, details=_details(resource, name))
+    qualified = resource.kind if by_kind else resource.qualified
+    text = f'Operation cannot be fulfilled on {qualified} "{name}": {why}'
+    details = {"kind": resource.kind, "name": name} if by_kind else _details(resource, name)
+    return StatusError(409, "Conflict", text, details=details)
 
 
-def invalid(resource: Resource, name: str, problems: Sequence[tuple[str, str]]) -> StatusError:
-    """422: validation; ``problems`` are pairs of field path and text."""
+def invalid(resource: Resource, name: str, problems: Sequence[tuple[str, str]], *, by_kind: bool = True) -> StatusError:
+    """422: validation; ``problems`` are pairs of field path and text.
+
+    ``by_kind`` False: the server names the resource instead of the kind (preconditions of an update).
+    """
+    qualified = resource.qualified
+    if by_kind:
+        qualified = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    return _invalid(qualified, name, problems, _details(resource, name, by_kind=by_kind))
+
+
+def invalid_options(kind: str, field: str, text: str) -> StatusError:
+    """422: a query parameter, in the name of ``CreateOptions``, ``PatchOptions``, ``DeleteOptions``."""
+    return _invalid(f"{kind}.meta.k8s.io", "", [(field, text)], {"group": "meta.k8s.io", "kind": kind})
+
+
+def invalid_patch(result: Any, why: str) -> StatusError:
+    """422: a patch whose result does not decode; the server quotes the whole result and names no object."""
+    shown = json.dumps(json.dumps(result, separators=(",", ":")))
+    return _invalid("", "", [("patch", f"Invalid value: {shown}: {why}")], {})
+
+
+def _invalid(qualified: str, name: str, problems: Sequence[tuple[str, str]], details: Mapping[str, Any]) -> StatusError:
     said = [f"{field}: {text}" for field, text in problems]
     joined = said[0] if len(said) == 1 else f"[{', '.join(said)}]"
-    qualified = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
-    details = _details(resource, name, by_kind=True)
-    details["causes"] = [{"reason": _cause_reason(text), "message": text, "field": field} for field, text in problems]
-    return StatusError(422, "Invalid", f'{qualified} "{name}" is invalid: {joined}', details=details)
+    causes = [{"reason": _cause_reason(text), "message": text, "field": field} for field, text in problems]
+    text = f'{qualified} "{name}" is invalid: {joined}'
+    return StatusError(422, "Invalid", text, details={**details, "causes": causes})
 
 
 def _cause_reason(text: str) -> str:
@@ -117,7 +145,11 @@ def _cause_reason(text: str) -> str:
         "Required value": "FieldValueRequired",
         "Forbidden": "FieldValueForbidden",
         "Unsupported value": "FieldValueNotSupported",
+        "Duplicate value": "FieldValueDuplicate",
+        "Too long": "FieldValueTooLong",
     }
+    if " in body must be of type " in text:
+        return "FieldValueTypeInvalid"
     return next((reason for start, reason in known.items() if text.startswith(start)), "FieldValueInvalid")
 
 
@@ -147,19 +179,28 @@ def expired(text: str) -> StatusError:
     return StatusError(410, "Expired", text)
 
 
-def method_not_allowed(what: str) -> StatusError:
+def method_not_allowed() -> StatusError:
     """405."""
-    text = f"the server does not allow this method on the requested resource ({what})"
+    text = "the server does not allow this method on the requested resource"
     return StatusError(405, "MethodNotAllowed", text, details={})
 
 
-def unsupported_media_type(got: str, accepted: Sequence[str]) -> StatusError:
-    """415: a patch type that the kind does not have (strategic merge of a custom resource)."""
-    text = (
-        f"the body of the request was in an unknown format ({got or 'no Content-Type'}) - "
-        f"accepted media types include: {', '.join(accepted)}"
-    )
+def unsupported_media_type(accepted: Sequence[str] = ()) -> StatusError:
+    """415: a body, or a kind of patch, that the resource does not take (strategic merge of a custom resource)."""
+    if not accepted:
+        return StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
+    text = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
     return StatusError(415, "UnsupportedMediaType", text)
+
+
+def too_large(limit_bytes: int) -> StatusError:
+    """413: the body of a write."""
+    return StatusError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit_bytes}")
+
+
+def internal_error(text: str) -> StatusError:
+    """500, without a reason: what a real server did not foresee (a resourceVersion that is no number)."""
+    return StatusError(500, "", text)
 
 
 def service_unavailable(text: str) -> StatusError:

@@ -12,9 +12,16 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from gitlab_mesh.sandbox.apiserver.kind_rules import check_as_istio, problems_of_kind
+from gitlab_mesh.sandbox.apiserver.kind_rules import (
+    LABEL_TEXT,
+    check_as_istio,
+    check_lease_times,
+    problems_of_kind,
+    schema_problems,
+)
+from gitlab_mesh.sandbox.apiserver.options import WriteOptions
 from gitlab_mesh.sandbox.apiserver.resources import Resource
-from gitlab_mesh.sandbox.apiserver.shapes import ANY_KIND, CLOSED, METADATA, SHAPES, Shape
+from gitlab_mesh.sandbox.apiserver.shapes import ANY_KIND, CLOSED, METADATA, ROOTS, SHAPES, Shape
 from gitlab_mesh.sandbox.apiserver.status import StatusError, bad_request, invalid
 
 __all__ = ["check_fields", "check_metadata", "validate"]
@@ -24,32 +31,43 @@ _LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 _SERVICE_NAME = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 _LABEL_VALUE = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
 _QUALIFIED_NAME = re.compile(r"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$")
+_ANNOTATIONS_BYTES = 256 * 1024
+_LABEL_BYTES = 63
 
 _SUBDOMAIN_TEXT = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
-    "and end with an alphanumeric character (e.g. 'example.com')"
-)
-_LABEL_TEXT = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
-    "an alphanumeric character (e.g. 'my-name')"
+    "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
 _SERVICE_NAME_TEXT = (
     "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
-    "and end with an alphanumeric character (e.g. 'my-name')"
+    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
+    "'[a-z]([-a-z0-9]*[a-z0-9])?')"
 )
 _QUALIFIED_NAME_TEXT = (
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-    "character (e.g. 'MyName')"
+    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 )
 _LABEL_VALUE_TEXT = (
-    "a valid label must be an empty string or consist of at most 63 alphanumeric characters, '-', '_' or '.', and must "
-    "start and end with an alphanumeric character (e.g. 'MyValue')"
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 )
 _NAMES = {
-    "Namespace": (_LABEL, 63, _LABEL_TEXT),
+    "Namespace": (_LABEL, 63, LABEL_TEXT),
     "Service": (_SERVICE_NAME, 63, _SERVICE_NAME_TEXT),
 }
 """Kinds whose names are no RFC 1123 subdomain of at most 253 characters."""
+_GO_TYPES = {"integer": "int32", "boolean": "bool", "object": "map[string]interface {}", "array": "[]interface {}"}
+_NOT_CHECKED = (
+    "<nil>",
+    (
+        "Invalid value: null: some validation rules were not checked because the object was invalid; correct the "
+        "existing errors to complete validation"
+    ),
+)
+_STANDARD_FINALIZERS = {"kubernetes", "orphan", "foregroundDeletion"}
 
 
 def check_metadata(resource: Resource, metadata: Mapping[str, Any]) -> None:
@@ -58,13 +76,13 @@ def check_metadata(resource: Resource, metadata: Mapping[str, Any]) -> None:
         raise _does_not_decode(resource, f"ObjectMeta.{path}", value, wanted)
 
 
-def check_fields(resource: Resource, body: dict[str, Any], *, strict: bool) -> None:
-    """Refuse fields of wrong types, and drop those that the schema of a custom resource does not have.
+def check_fields(resource: Resource, body: dict[str, Any], options: WriteOptions) -> None:
+    """Refuse fields of wrong types, and drop those that the kind does not have.
 
     Args:
         resource: Kind of the object.
         body: Ours to change.
-        strict: Refuse unknown fields instead of dropping them (``fieldValidation=Strict``, kubectl's default).
+        options: ``strict`` refuses unknown fields (kubectl's default), ``warnings`` takes their names.
 
     Raises:
         StatusError: 400 for a built-in kind and for an unknown field, 422 for a custom resource.
@@ -75,14 +93,27 @@ def check_fields(resource: Resource, body: dict[str, Any], *, strict: bool) -> N
         path, value, wanted = wrong
         if not resource.custom:
             raise _does_not_decode(resource, f"{resource.kind}.{path}", value, wanted)
-        got = _json_type(value)
-        got = {"bool": "boolean", "number": "integer" if isinstance(value, int) else "number"}.get(got, got)
+        got = {"bool": "boolean", "number": "integer" if isinstance(value, int) else "float64"}.get(
+            _json_type(value), _json_type(value)
+        )
+        wanted = "int32" if (wanted, got) == ("integer", "float64") else wanted
         text = f'Invalid value: "{got}": {path} in body must be of type {wanted}: "{got}"'
-        raise invalid(resource, body["metadata"].get("name", ""), [(path, text)])
+        raise invalid(resource, body["metadata"].get("name", ""), [(path, text), _NOT_CHECKED])
+    if resource.kind == "Lease":
+        check_lease_times(body)
+    _drop_nulls(body, shape)
     unknown = list(_prune(body, shape, ""))
-    if unknown and strict:
-        listed = ", ".join(f'unknown field "{path}"' for path in unknown)
-        raise bad_request(f"{resource.kind} in version {resource.versions[0]}: strict decoding error: {listed}")
+    for root in [key for key in body if key not in (*ROOTS, *shape)]:
+        del body[root]
+        unknown.append(root)
+    listed = [f'unknown field "{path}"' for path in unknown]
+    if unknown and options.strict:
+        kind, version = resource.kind, resource.versions[0]
+        raise bad_request(
+            f'{kind} in version "{version}" cannot be handled as a {kind}: strict decoding error: {", ".join(listed)}'
+        )
+    if options.warnings is not None:
+        options.warnings.extend(text for text in listed if text not in options.warnings)
 
 
 def validate(resource: Resource, body: Mapping[str, Any], live: Mapping[str, Any] | None) -> None:
@@ -96,10 +127,16 @@ def validate(resource: Resource, body: Mapping[str, Any], live: Mapping[str, Any
     Raises:
         StatusError: 422, naming the fields; 400 in the name of Istio's webhook.
     """
-    problems = [*_metadata_problems(body["metadata"], resource), *problems_of_kind(resource, body, live)]
+    name = body["metadata"].get("name", "")
+    problems = [*_metadata_problems(resource, body["metadata"]), *_finalizer_problems(body, live)]
+    problems += problems_of_kind(resource, body, live)
     if problems:
-        raise invalid(resource, body["metadata"].get("name", ""), problems)
+        raise invalid(resource, name, problems)
     if resource.custom:
+        missing = schema_problems(resource, body)
+        if missing:
+            is_required = any(text == "Required value" for _, text in missing)
+            raise invalid(resource, name, [*missing, *([_NOT_CHECKED] if is_required else [])])
         check_as_istio(resource, body)
 
 
@@ -107,7 +144,7 @@ def _does_not_decode(resource: Resource, field: str, value: Any, wanted: str) ->
     version = resource.versions[0]
     return bad_request(
         f'{resource.kind} in version "{version}" cannot be handled as a {resource.kind}: json: cannot unmarshal '
-        f"{_json_type(value)} into Go struct field {field} of type {wanted}"
+        f"{_json_type(value)} into Go struct field {field} of type {_GO_TYPES.get(wanted, wanted)}"
     )
 
 
@@ -134,8 +171,8 @@ def _mismatches(value: Any, shape: Shape, path: str) -> Iterator[tuple[str, Any,
             return
         for key, below in value.items():
             known = shape.get(key, shape.get("*"))
-            # a field that is null is as good as absent; an item of a list or of a free map is not
-            if known is not None and (below is not None or key not in shape):
+            # a field that is null is as good as absent; an item of a list is not
+            if known is not None and below is not None:
                 yield from _mismatches(below, known, f"{path}.{key}" if path else key)
     elif not _has_type(value, shape):
         yield path, value, shape
@@ -157,30 +194,75 @@ def _prune(value: Any, shape: Shape, path: str) -> Iterator[str]:
                 yield below
 
 
+def _drop_nulls(value: Any, shape: Shape) -> None:
+    """Take null fields out: they are as good as absent, but for values of a map of texts, which become empty."""
+    if isinstance(shape, list) and isinstance(value, list):
+        for item in value:
+            _drop_nulls(item, shape[0])
+    elif isinstance(shape, dict) and isinstance(value, dict):
+        for key in list(value):
+            known = shape.get(key, shape.get("*"))
+            if known is not None and value[key] is None:
+                if key in shape:
+                    del value[key]
+                elif known == "string":
+                    value[key] = ""
+            elif known is not None:
+                _drop_nulls(value[key], known)
+
+
 def _has_type(value: Any, wanted: str) -> bool:
     if wanted == "integer":
         # JSON has one kind of number: 5.0 is the integer 5 for a schema
         return not isinstance(value, bool) and (
             isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         )
+    if wanted == "any":
+        return True
     if wanted == "int-or-string":
         return isinstance(value, int | str) and not isinstance(value, bool)
     return isinstance(value, {"string": str, "boolean": bool}[wanted])
 
 
-def _metadata_problems(metadata: Mapping[str, Any], resource: Resource) -> Iterator[tuple[str, str]]:
+def _metadata_problems(resource: Resource, metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     name = metadata.get("name", "")
+    pattern, length, text = _NAMES.get(resource.kind, (_SUBDOMAIN, 253, _SUBDOMAIN_TEXT))
     if not name:
         yield "metadata.name", "Required value: name or generateName is required"
-    else:
-        pattern, length, text = _NAMES.get(resource.kind, (_SUBDOMAIN, 253, _SUBDOMAIN_TEXT))
-        if len(name) > length or not pattern.match(name):
-            yield "metadata.name", f'Invalid value: "{name}": {text}'
-    labels = metadata.get("labels") or {}
-    for field, keys in (("labels", labels), ("annotations", metadata.get("annotations") or {})):
+    elif len(name) > length:
+        yield "metadata.name", f'Invalid value: "{name}": must be no more than {length} characters'
+    elif not pattern.match(name):
+        yield "metadata.name", f'Invalid value: "{name}": {text}'
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    for field, keys in (("labels", labels), ("annotations", annotations)):
         for key in keys:
             if not _QUALIFIED_NAME.match(key):
                 yield f"metadata.{field}", f'Invalid value: "{key}": {_QUALIFIED_NAME_TEXT}'
+            elif len(key.rpartition("/")[2]) > _LABEL_BYTES:
+                yield f"metadata.{field}", f'Invalid value: "{key}": name part must be no more than 63 bytes'
     for value in labels.values():
-        if len(value) > 63 or not _LABEL_VALUE.match(value):
+        if len(value) > _LABEL_BYTES:
+            yield "metadata.labels", f'Invalid value: "{value}": must be no more than {_LABEL_BYTES} bytes'
+        elif not _LABEL_VALUE.match(value):
             yield "metadata.labels", f'Invalid value: "{value}": {_LABEL_VALUE_TEXT}'
+    if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > _ANNOTATIONS_BYTES:
+        yield "metadata.annotations", f"Too long: may not be more than {_ANNOTATIONS_BYTES} bytes"
+
+
+def _finalizer_problems(body: Mapping[str, Any], live: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    finalizers = body["metadata"].get("finalizers") or []
+    for index, one in enumerate(finalizers):
+        if not _QUALIFIED_NAME.match(one):
+            yield "metadata.finalizers", f'Invalid value: "{one}": {_QUALIFIED_NAME_TEXT}'
+        if "/" not in one and one not in _STANDARD_FINALIZERS:
+            text = "name is neither a standard finalizer name nor is it fully qualified"
+            yield f"metadata.finalizers[{index}]", f'Invalid value: "{one}": {text}'
+    if live is not None and "deletionTimestamp" in live["metadata"]:
+        fresh = [one for one in finalizers if one not in (live["metadata"].get("finalizers") or ())]
+        if fresh:
+            listed = ", ".join(f'"{one}"' for one in fresh)
+            text = (
+                "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers "
+                f"[]string{{{listed}}}"
+            )
+            yield "metadata.finalizers", text

@@ -11,12 +11,21 @@ from gitlab_mesh.sandbox.apiserver.deletion import Deleter
 from gitlab_mesh.sandbox.apiserver.messages import clone
 from gitlab_mesh.sandbox.apiserver.options import WriteOptions
 from gitlab_mesh.sandbox.apiserver.ownership import Manager
-from gitlab_mesh.sandbox.apiserver.patches import APPLY, apply_patch
+from gitlab_mesh.sandbox.apiserver.patches import APPLY, JSON_PATCH, MERGE_PATCH, apply_patch
 from gitlab_mesh.sandbox.apiserver.resources import Resource, resource_of_kind
-from gitlab_mesh.sandbox.apiserver.status import already_exists, bad_request, conflict, invalid, missing
+from gitlab_mesh.sandbox.apiserver.status import (
+    StatusError,
+    already_exists,
+    bad_request,
+    conflict,
+    internal_error,
+    invalid,
+    invalid_patch,
+    missing,
+)
 from gitlab_mesh.sandbox.apiserver.store import ObjectStore
 from gitlab_mesh.sandbox.apiserver.targets import Target, from_served, to_served
-from gitlab_mesh.sandbox.apiserver.validation import check_metadata
+from gitlab_mesh.sandbox.apiserver.validation import check_fields, check_metadata
 
 __all__ = ["Writer"]
 
@@ -43,12 +52,13 @@ class Writer:
             wanted = self._accept(target, body)
             metadata = wanted["metadata"]
             if metadata.get("resourceVersion"):
-                raise bad_request("resourceVersion should not be set on objects to be created")
+                raise internal_error("resourceVersion should not be set on objects to be created")
             if not metadata.get("name") and metadata.get("generateName"):
                 metadata["name"] = metadata["generateName"] + self.store.new_suffix()
             self._check_namespace(resource, metadata)
-            if self.store.get(resource, metadata.get("namespace", ""), metadata.get("name", "")):
-                raise already_exists(resource, metadata["name"])
+            there = self.store.get(resource, metadata.get("namespace", ""), metadata.get("name", ""))
+            if there:
+                raise already_exists(resource, metadata["name"], is_going="deletionTimestamp" in there["metadata"])
             me = self._manager(target, options)
             return self._committer.commit(resource, None, wanted, me, options, None)
 
@@ -74,8 +84,8 @@ class Writer:
             if not wanted["metadata"].get("resourceVersion") and (
                 resource.custom or resource.kind in _CONDITIONAL_ONLY
             ):
-                text = "Invalid value: 0x0: must be specified for an update"
-                raise invalid(resource, target.name, [("metadata.resourceVersion", text)])
+                text = "Invalid value: 0: must be specified for an update"
+                raise invalid(resource, target.name, [("metadata.resourceVersion", text)], by_kind=False)
             return self._replace(target, live, wanted, options)
 
     def patch(self, target: Target, content_type: str, body: Any, options: WriteOptions) -> dict[str, Any]:
@@ -91,11 +101,15 @@ class Writer:
                 return self._apply(target, live, body, options)
             if live is None:
                 raise missing(resource, target.name)
-            if options.force:
-                raise invalid(resource, target.name, [("force", "Forbidden: may not be specified for non-apply patch")])
-            served = to_served(live, target.api_version)
-            patched = apply_patch(resource, content_type, clone(served), body)
-            wanted = self._accept(target, patched)
+            patched = apply_patch(resource, content_type, clone(to_served(live, target.api_version)), body)
+            try:
+                wanted = self._accept(target, patched)
+                check_fields(resource, wanted, options)
+            except StatusError as error:
+                does_not_decode = "handled as" in error.message or "API version" in error.message
+                if error.code == 400 and does_not_decode and content_type in (JSON_PATCH, MERGE_PATCH):
+                    raise invalid_patch(patched, error.message) from error
+                raise
             uid = wanted["metadata"].get("uid")
             if uid and uid != live["metadata"]["uid"]:
                 raise invalid(resource, target.name, [("metadata.uid", f'Invalid value: "{uid}": field is immutable')])
@@ -177,6 +191,8 @@ class Writer:
 
     def _check_version(self, target: Target, live: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         version = wanted["metadata"].get("resourceVersion")
+        if version and not version.isdigit():
+            raise internal_error(f'strconv.ParseUint: parsing "{version}": invalid syntax')
         if version and version != live["metadata"]["resourceVersion"]:
             raise conflict(target.resource, target.name)
 
@@ -186,7 +202,7 @@ class Writer:
             operation=operation,
             api_version=target.api_version,
             subresource=target.subresource,
-            time=self.store.timestamp(),
+            time="" if target.subresource == "scale" else self.store.timestamp(),
         )
 
 
