@@ -31,28 +31,40 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class RouteConfig:
-    """Which route of which VirtualService carries the service's traffic."""
+    """Which route of which VirtualService or HTTPRoute carries the service's traffic."""
 
     virtual_service: str | None = setting(
         None, key="virtualService", unit="name", help="Name of the VirtualService in the service's namespace.",
         why="without it, the one VirtualService that routes to the service's host is taken",
     )  # fmt: skip
     also: tuple[str, ...] = setting(
-        (), unit="name", help="Further VirtualServices that lead to the service and are moved as one with the first.",
+        (), unit="name",
+        help="Further routes of the same kind that lead to the service and are moved as one with the first.",
         why="a gateway's and the mesh's route are often two objects; half a move would be a second canary",
     )  # fmt: skip
     host: str | None = setting(
         None, unit="text", help="Find the VirtualService by this entry of its hosts instead of by name."
     )
     http: tuple[str, ...] = setting(
-        (), unit="text", help="Names of the HTTP routes to move together.",
+        (), unit="text", help="Names of the HTTP routes (of an HTTPRoute: of the rules) to move together.",
         why="needed only where more than one HTTP route leads to the service: we never guess",
+    )  # fmt: skip
+    http_route: str | None = setting(
+        None, key="httpRoute", unit="name",
+        help="Name of the Gateway API HTTPRoute in the service's namespace, instead of a VirtualService.",
+        why="it knows no subsets: while a release runs, each side has a Service of its own, made and removed by us",
     )  # fmt: skip
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of all VirtualServices to move, as far as the configuration names them."""
-        return (*((self.virtual_service,) if self.virtual_service else ()), *self.also)
+        """Names of all routes to move, as far as the configuration names them."""
+        first = self.http_route or self.virtual_service
+        return (*((first,) if first else ()), *self.also)
+
+    @property
+    def kind(self) -> str:
+        """Kind of the route."""
+        return "HTTPRoute" if self.http_route else "VirtualService"
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +267,11 @@ class ServiceConfig:
         (), help="Times in which no release starts (exit code 16); --hotfix gets past them."
     )
     load: LoadConfig = setting(LoadConfig(), help="What load-check sends, and what it holds the answers against.")
+    traffic: str = setting(
+        "natural", choices=("natural", "synthetic"),
+        help="synthetic: a canary job sends what load says (load.target, load.rate, …) while the release runs.",
+        why="a service that nobody calls at night gives no evidence; users' own requests are the better ones",
+    )  # fmt: skip
     links: Mapping[str, str] = setting(factory=dict, unit="text", help="Links for the note: Grafana, Kiali, …")
 
     @property

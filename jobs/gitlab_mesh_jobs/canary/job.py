@@ -23,6 +23,7 @@ from gitlab_mesh.driver.rehearsal import rehearse
 from gitlab_mesh.driver.release import Release, plan_release
 from gitlab_mesh.driver.resuming import already_done, resume, waiting_result
 from gitlab_mesh.driver.snapshot import take_snapshot
+from gitlab_mesh.driver.synthetic import SyntheticTraffic, plan_synthetic
 from gitlab_mesh.driver.timeline import Timeline
 from gitlab_mesh.driver.watch import Watch
 from gitlab_mesh.driver.workloads import read_workload
@@ -51,14 +52,18 @@ def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
     if options.get("dry_run"):
         route, warnings = preflight(ports, release)
         return rehearse(ports, release, route, warnings)
-    result = _meet_open(ports, release, continues=bool(options.get("continue")))
+    plan = plan_synthetic(ports, options.get("load_max_rps"))
+    traffic = SyntheticTraffic(ports, plan)
+    result = _meet_open(ports, release, traffic, continues=bool(options.get("continue")))
     if result is not None:
         return result
     done = already_done(ports, release)
-    return done if done is not None else _begin(ports, release)
+    return done if done is not None else _begin(ports, release, traffic)
 
 
-def _meet_open(ports: ServicePorts, release: Release, *, continues: bool) -> JobResult | None:
+def _meet_open(
+    ports: ServicePorts, release: Release, traffic: SyntheticTraffic, *, continues: bool
+) -> JobResult | None:
     """Do what is to be done about an open rollout; None: there is none any more, a new one may begin."""
     record, version = ports.store.read()
     if record is None or record.finished:
@@ -72,7 +77,9 @@ def _meet_open(ports: ServicePorts, release: Release, *, continues: bool) -> Job
     if meeting.way is Way.LEAVE:
         return waiting_result(ports, record)
     if meeting.way is Way.RESUME:
-        return _conclude(ports, *resume(ports, release, Found(record, version), continues=continues))
+        with traffic:
+            resumed = resume(ports, release, Found(record, version), continues=continues)
+        return _conclude(ports, *resumed)
     if meeting.way is Way.WAIT:
         left = ports.remaining_seconds
         patience = rollout.deadline if left is None else left - worst_seconds(release.plan)
@@ -84,7 +91,7 @@ def _meet_open(ports: ServicePorts, release: Release, *, continues: bool) -> Job
     return ended if ended.error is not None or mine else None
 
 
-def _begin(ports: ServicePorts, release: Release) -> JobResult:
+def _begin(ports: ServicePorts, release: Release, traffic: SyntheticTraffic) -> JobResult:
     clock, service = ports.clock, ports.service
     started = clock.monotonic()
     before, version = ports.store.read()
@@ -97,7 +104,8 @@ def _begin(ports: ServicePorts, release: Release) -> JobResult:
     state = RolloutState(release.plan, started=started, since=started)
     narrator.section(state)
     try:
-        state, end = executor.run(state)
+        with traffic:
+            state, end = executor.run(state)
     finally:
         narrator.close()
     return _conclude(ports, narrator, executor, state, end)
@@ -164,6 +172,7 @@ JOB = Job(
         JobOption("manifest", "File with the whole Deployment to release instead of an image.", kind="deployment"),
         JobOption("dry-run", "Print the exact patches and the plan in time; write nothing.", kind="flag"),
         JobOption("again", "Release it although a verdict rejected it before.", kind="flag"),
+        JobOption("load-max-rps", "Refuse synthetic traffic of a higher rate."),
         JobOption("continue", "Go on with a rollout that is paused or held.", kind="flag"),
         JobOption(
             "hotfix",

@@ -141,6 +141,20 @@ def test_bad_input_ends_with_its_own_code_and_leaves_nothing(name: str, shop: Sa
     assert not leftovers(shop)
 
 
+@pytest.mark.parametrize(("tag", "code"), [("1.5.0", 0), ("bad", 10)])
+def test_a_service_that_nobody_calls_gets_synthetic_traffic(tag: str, code: int) -> None:
+    with Sandbox.start(SandboxSpec()) as sandbox:
+        write(
+            sandbox,
+            mesh_yaml() + f"    traffic: synthetic\n    load: {{target: '{sandbox.gateway_url}', rate: {RATE:g}, "
+            f"headers: {{host: {HOST}}}}}\n",
+        )
+        found, log = run_job(sandbox, "canary", "--image", f"registry.example/shop:{tag}")
+        assert found == code, log
+        assert "synthetic traffic: 500 /s" in log.replace("\N{NARROW NO-BREAK SPACE}", " ")
+        assert not leftovers(sandbox)
+
+
 def test_prometheus_decides_as_well(tmp_path: Path, require_tool: Callable[[str], Path]) -> None:
     program = require_tool("prometheus")
     with Sandbox.start(SandboxSpec()) as sandbox:
