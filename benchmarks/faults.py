@@ -18,9 +18,11 @@ from collections import Counter
 from functools import cache
 from typing import Any
 
-from gitlab_mesh.testing.simulation import Simulation, catalogue, run_schedule, tell_schedule
-from gitlab_mesh.testing.simulation_http import HttpSimulation
-from gitlab_mesh.testing.simulation_schedule import Pair, Schedule, all_pairs, plan_schedule
+from gitlab_mesh.testing.simulation.http import HttpSimulation
+from gitlab_mesh.testing.simulation.plan import Pair, all_pairs, plan_schedule
+from gitlab_mesh.testing.simulation.play import Simulation
+from gitlab_mesh.testing.simulation.run import catalogue, run_schedule, tell_schedule
+from gitlab_mesh.testing.simulation.schedule import Schedule
 
 BLOCK = 1_000_000
 KINDS = {"lean": Simulation, "http": HttpSimulation}

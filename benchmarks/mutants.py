@@ -20,7 +20,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import faults  # noqa: E402
 
-from gitlab_mesh.testing.simulation import run_schedule  # noqa: E402
+from gitlab_mesh.testing.simulation.run import run_schedule  # noqa: E402
 from tests.simulation.mutants import MUTANTS  # noqa: E402
 
 STRIDE = 131

@@ -139,11 +139,11 @@ class ShopModel:
         names = {pod.name for pod in self.workloads.pods.values() if pod.deployment == deployment}
         return [pod for pod in self._kubelet.list("Pod", "shop") if pod["metadata"]["name"] in names]
 
-    def route(self) -> Object | None:
-        """The live VirtualService (not to be changed), None once it is gone."""
+    def route(self, name: str = "shop") -> Object | None:
+        """A live VirtualService (not to be changed), None once it is gone."""
         found: Object
         for found in self._kubelet.peek("VirtualService", "shop"):
-            if found["metadata"]["name"] == "shop":
+            if found["metadata"]["name"] == name:
                 return found
         return None
 
@@ -155,13 +155,18 @@ class ShopModel:
         self.traffic.serve(self.rate, now - seconds, now, share)
 
     def _share(self) -> float | None:
-        """Canary's share in the live route; None where no route leads to the shop."""
-        route = self.route()
-        for http in route["spec"]["http"] if route is not None else ():
-            routes = http["route"]
-            if any(item["destination"]["host"].split(".")[0] == "shop" for item in routes):
-                default = 100 if len(routes) == 1 else 0
-                weights = {item["destination"].get("subset"): item.get("weight", default) for item in routes}
-                total = sum(weights.values())
-                return float(weights.get("canary", 0) / total) if total else 0.0
-        return None
+        """Canary's share in the live routes, each with as many callers as the other; None where none leads there."""
+        shares = [_share_of(route) for route in self._kubelet.peek("VirtualService", "shop")]
+        known = [share for share in shares if share is not None]
+        return sum(known) / len(known) if known else None
+
+
+def _share_of(route: Object) -> float | None:
+    for http in route["spec"]["http"]:
+        routes = http["route"]
+        if any(item["destination"]["host"].split(".")[0] == "shop" for item in routes):
+            default = 100 if len(routes) == 1 else 0
+            weights = {item["destination"].get("subset"): item.get("weight", default) for item in routes}
+            total = sum(weights.values())
+            return float(weights.get("canary", 0) / total) if total else 0.0
+    return None

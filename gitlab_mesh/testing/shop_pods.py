@@ -96,6 +96,10 @@ class PodsModel:
         """Pods of a side that take requests."""
         return [pod for pod in self.pods.values() if pod.ready and pod.side is side]
 
+    def evict(self, pod: ModelPod) -> None:
+        """Take a pod away, as an eviction does; its Deployment makes another."""
+        self._end(pod)
+
     def control(self) -> None:
         """Bring pods and statuses to where they are now."""
         deployments = list(self.cluster.peek("Deployment", "shop"))

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from gitlab_mesh.testing.simulation import catalogue, run_schedule
-from gitlab_mesh.testing.simulation_faults import WORLD_FAULTS, PlannedFault, kinds_for
-from gitlab_mesh.testing.simulation_schedule import KILL_MIDWAY, SHAPES, Pair, Schedule, all_pairs, plan_schedule
+from gitlab_mesh.testing.simulation.kinds import WORLD_FAULTS, PlannedFault, kinds_for
+from gitlab_mesh.testing.simulation.plan import Pair, all_pairs, plan_schedule
+from gitlab_mesh.testing.simulation.run import catalogue, run_schedule
+from gitlab_mesh.testing.simulation.schedule import KILL_MIDWAY, SHAPES, Schedule
 from tests.simulation.mutants import MUTANTS, Mutant
 
 TODAY = datetime.datetime.now(tz=datetime.UTC).date().toordinal()
@@ -51,12 +52,20 @@ def test_every_kind_of_fault_can_strike_at_every_boundary(plan: tuple[list[Pair]
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_without_further_faults_the_shapes_end_as_they_should(shape: str) -> None:
-    expected = {"reject": "10", "stable-breaks": "10", "crash": "10", "silent": "11"}
+    expected = {"silent": "11", "held": "11"} | dict.fromkeys(
+        ("reject", "stable-breaks", "crash", "bypassed", "first-crash"), "10"
+    )
     outcome = run_schedule(SHAPES[shape])
     assert not outcome.violations
-    killed = shape.startswith("killed")
-    assert outcome.exits[0] == ("canary", "killed" if killed else expected.get(shape, "0"))
-    assert all(code == "0" for _, code in outcome.exits[1:])
+    assert outcome.exits[0] == ("canary", "killed" if "killed" in shape else expected.get(shape, "0"))
+    later = {"held": ("canary", "11"), "returned": ("canary", "16")}  # more of the same; a release that came back
+    assert {exit for exit in outcome.exits[1:] if exit[1] != "0"} == ({later[shape]} if shape in later else set())
+
+
+def test_the_jobs_that_follow_a_release_run_where_all_goes_well() -> None:
+    ends = {name: run_schedule(SHAPES[name]) for name in ("paused", "external", "external-unpromoted", "first")}
+    assert [outcome.end for outcome in ends.values()] == ["promoted", "promoted", "rolled-back", "deployed"]
+    assert [job for job, _ in ends["external"].exits][:2] == ["canary", "promote"]
 
 
 def at(boundary: str, *kinds: str, number: int = 0, seconds: float = 45.0) -> tuple[PlannedFault, ...]:

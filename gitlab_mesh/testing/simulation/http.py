@@ -16,9 +16,9 @@ from gitlab_mesh.sandbox.apiserver.kubeconfig import render_kubeconfig
 from gitlab_mesh.sandbox.apiserver.store import Change
 from gitlab_mesh.testing.clock import FakeClock
 from gitlab_mesh.testing.cluster import ADMIN, MemoryCluster
-from gitlab_mesh.testing.simulation import Outcome, Simulation
-from gitlab_mesh.testing.simulation_driver import DriverRun
-from gitlab_mesh.testing.simulation_faults import FaultyCluster
+from gitlab_mesh.testing.simulation.door import FaultyCluster
+from gitlab_mesh.testing.simulation.driver import DriverRun
+from gitlab_mesh.testing.simulation.play import Outcome, Simulation
 
 __all__ = ["HttpSimulation"]
 

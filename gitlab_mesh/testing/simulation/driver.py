@@ -10,12 +10,13 @@ from gitlab_mesh.adapters.kubernetes.lock import LeaseLock
 from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.core.metrics.counts import SideTarget, Snapshot
 from gitlab_mesh.core.record import Driver
-from gitlab_mesh.ports import MetricSource
 from gitlab_mesh.testing.ports import ModelPorts, RecordingDeployments, RecordingNotes
 from gitlab_mesh.testing.shop import ShopModel
-from gitlab_mesh.testing.simulation_faults import FaultyCluster, Injector
-from gitlab_mesh.testing.simulation_script import Script, Word
-from gitlab_mesh.testing.simulation_stage import Actor, StageClock
+from gitlab_mesh.testing.simulation.door import FaultyCluster
+from gitlab_mesh.testing.simulation.faults import Injector
+from gitlab_mesh.testing.simulation.metrics import FaultyMetrics
+from gitlab_mesh.testing.simulation.script import Script, Word
+from gitlab_mesh.testing.simulation.stage import Actor, StageClock
 
 __all__ = ["DriverRun", "SimulationPorts"]
 
@@ -36,6 +37,8 @@ class DriverRun:
         fence: The fence that it wrote last.
         superseded: Name of the driver that took over from it.
         last_weight: What it wrote last.
+        image: What it releases, "" for a job that ends a rollout.
+        sound_reads: When it read counts that nothing had spoiled.
         waits: Calls to GitLab that it waited for while its canary had a weight.
         word: The judge's last word, and the last one before it wrote all of the traffic to the canary.
     """
@@ -57,6 +60,8 @@ class DriverRun:
     paused_at_renewal: float = 0.0
     read_before: float | None = None
     read_now: float | None = None
+    image: str = ""
+    sound_reads: list[float] = field(default_factory=list)
     waits: list[tuple[float, str]] = field(default_factory=list)
     exit_code: int | None = None
     killed: bool = False
@@ -70,6 +75,10 @@ class DriverRun:
     def paused(self) -> float:
         """Seconds that it stood still so far."""
         return self.actor.paused if self.actor is not None else 0.0
+
+    def lease_age(self, now: float) -> float:
+        """Seconds since it renewed its lease, without those that it stood still."""
+        return now - self.renewed - (self.paused - self.paused_at_renewal)
 
     def wrote_weight(self, share: float, now: float) -> None:
         """It wrote this weight."""
@@ -90,7 +99,7 @@ class DriverRun:
 class _TimedMetrics:
     """Notes when the driver read the counts."""
 
-    def __init__(self, inner: MetricSource, run: DriverRun) -> None:
+    def __init__(self, inner: FaultyMetrics, run: DriverRun) -> None:
         self._inner = inner
         self._run = run
 
@@ -99,7 +108,10 @@ class _TimedMetrics:
 
     def read(self, targets: Sequence[SideTarget]) -> Snapshot:
         self._run.read_before, self._run.read_now = self._run.read_now, self._run.clock.monotonic()
-        return self._inner.read(targets)
+        snapshot = self._inner.read(targets)
+        if self._inner.sound:
+            self._run.sound_reads.append(self._run.clock.monotonic())
+        return snapshot
 
 
 class SimulationPorts(ModelPorts):
@@ -120,7 +132,7 @@ class SimulationPorts(ModelPorts):
         service: ServiceConfig,
         run: DriverRun,
         cluster: FaultyCluster,
-        metrics: MetricSource,
+        metrics: FaultyMetrics,
         gitlab: Callable[[DriverRun, str], str],
     ) -> None:
         super().__init__(model, service, driver=run.driver, cluster=cluster)  # type: ignore[arg-type]

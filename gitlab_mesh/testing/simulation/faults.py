@@ -1,108 +1,30 @@
-"""What can go wrong around one call to the cluster, and how a driver of the simulation meets it.
-
-A *boundary* is one call in one action: ``canary:set-weight/patch VirtualService``. A fault happens before the call
-(it is then not done) or after it (it is done, but its answer is lost), or it happens to the world at that moment.
-"""
+"""What goes wrong around each call of one driver."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from gitlab_mesh.core.mesh.route import Operation
 from gitlab_mesh.errors import AccessDeniedError, ConflictError, TransientError
-from gitlab_mesh.ports import AccessRule, HttpAnswer, Object
+from gitlab_mesh.ports import Object
 from gitlab_mesh.testing.cluster import Call
-from gitlab_mesh.testing.simulation_stage import Killed, Stage
+from gitlab_mesh.testing.simulation.kinds import WORLD_FAULTS, PlannedFault
+from gitlab_mesh.testing.simulation.stage import Killed, Stage, StageClock
+
+__all__ = ["Injector", "World"]
 
 T = TypeVar("T")
 
-__all__ = [
-    "CALL_FAULTS",
-    "READ_FAULTS",
-    "WORLD_FAULTS",
-    "WRITE_FAULTS",
-    "FaultyCluster",
-    "Injector",
-    "PlannedFault",
-    "kinds_for",
-]
-
-CALL_FAULTS = (
-    "kill-before",
-    "kill-after",
-    "throttled",
-    "server-error",
-    "outage",
-    "hang",
-    "pause",
-    "unauthorized",
-    "unauthorized-for-good",
-    "sigterm",
-)
-"""For every call."""
-WRITE_FAULTS = ("answer-lost", "hang-after", "conflict", "forbidden")
-READ_FAULTS = ("stale-read",)
-WORLD_FAULTS = (
-    "foreign-weight",
-    "foreign-spec",
-    "foreign-annotation",
-    "foreign-fields",
-    "gitops",
-    "delete-virtualservice",
-    "delete-destinationrule",
-    "delete-canary",
-    "delete-stable",
-    "delete-record",
-    "delete-lease",
-    "second-pipeline",
-    "person-rollback",
-    "same-job-again",
-    "after-script",
-    "clock-jump",
-    "metrics-dead",
-    "metrics-stale",
-    "metrics-nan",
-    "metrics-two-series",
-    "stable-dies",
-    "canary-flaps",
-    "pods-stuck",
-    "gitlab-down",
-)
-"""Done to the world before the call."""
-
-SHORT_OUTAGE, LONG_OUTAGE, HANG, REVOKED = 8.0, 400.0, 30.0, 15.0
-
-
-def kinds_for(verb: str) -> tuple[str, ...]:
-    """Return the kinds of fault that a call of this verb can meet."""
-    reads = verb in ("get", "list")
-    return (*CALL_FAULTS, *(READ_FAULTS if reads else WRITE_FAULTS), *WORLD_FAULTS)
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedFault:
-    """One fault of a schedule.
-
-    Attributes:
-        kind: One of the words above.
-        boundary: Where; empty: at the ``number``-th call of the driver, whatever it is.
-        number: Which of the calls at this boundary, from 0.
-        seconds: How long it lasts, where it lasts.
-    """
-
-    kind: str
-    boundary: str = ""
-    number: int = 0
-    seconds: float = 0.0
+_HANG, _REVOKED = 30.0, 15.0
+"""Seconds that a call hangs, and that a token is not accepted."""
 
 
 class World(Protocol):
     """What faults of the world are done by."""
 
-    def disturb(self, kind: str, seconds: float, injector: Injector) -> None:
+    def disturb(self, kind: str, seconds: float) -> None:
         """Let it happen."""
 
     def before_version(self, kind: str, namespace: str, name: str) -> Object | None:
@@ -116,6 +38,7 @@ class Injector:
     Attributes:
         stage: For hangs and pauses.
         world: For what happens to the world.
+        clock: The driver's own, whose wall time may jump.
         job: Name of the driver's job: the first part of its boundaries.
         planned: Still to come.
         action: What the driver does now, a word of ``core.rollout.Verb``.
@@ -127,6 +50,7 @@ class Injector:
 
     stage: Stage
     world: World
+    clock: StageClock
     job: str
     planned: list[PlannedFault] = field(default_factory=list)
     action: str = "begin"
@@ -198,24 +122,26 @@ class Injector:
                 self._trouble()
                 raise TransientError(f"{what} (HTTP 503)")
             case "hang":
-                self.stage.pause(HANG)
+                self.stage.pause(_HANG)
                 self._trouble()
-                raise TransientError(f"{what}: no answer in {HANG:.0f} s")
+                raise TransientError(f"{what}: no answer in {_HANG:.0f} s")
             case "pause":
                 self.stage.pause(fault.seconds)
             case "outage":
                 self.outage_until = self.stage.now + fault.seconds
             case "unauthorized":
-                self.revoked_until = self.stage.now + REVOKED
+                self.revoked_until = self.stage.now + _REVOKED
             case "unauthorized-for-good":
                 self.revoked_until = float("inf")
             case "forbidden":
                 self.forbidden.add((call.verb, call.kind))
             case "sigterm":
                 self.signal = 15
+            case "clock-jump":
+                self.clock.offset += self.stage.draw.choice((-600.0, 600.0))
             case _:
                 if fault.kind in WORLD_FAULTS:
-                    self.world.disturb(fault.kind, fault.seconds, self)
+                    self.world.disturb(fault.kind, fault.seconds)
 
     def _refuse(self, call: Call) -> None:
         if self.stage.now < self.outage_until:
@@ -236,9 +162,9 @@ class Injector:
                 self._trouble()
                 raise TransientError(f"{call.kind} {call.namespace}/{call.name}: connection reset")
             case "hang-after":
-                self.stage.pause(HANG)
+                self.stage.pause(_HANG)
                 self._trouble()
-                raise TransientError(f"{call.kind} {call.namespace}/{call.name}: no answer in {HANG:.0f} s")
+                raise TransientError(f"{call.kind} {call.namespace}/{call.name}: no answer in {_HANG:.0f} s")
             case "stale-read":
                 self.stale_at = self.stage.now
                 return self._stale(call, answer)
@@ -259,77 +185,3 @@ class Injector:
 
     def _trouble(self) -> None:
         self.last_trouble = self.stage.now
-
-
-class FaultyCluster:
-    """The ports ``Cluster``, ``PodProxy`` and ``Access`` in front of any other, with an injector around each call.
-
-    Args:
-        inner: Does the calls; implements all three ports.
-        injector: Of the driver.
-        pods: Where ``inner`` is not the pod proxy, too.
-        access: Where ``inner`` does not answer access reviews, too.
-    """
-
-    def __init__(self, inner: Any, injector: Injector, *, pods: Any = None, access: Any = None) -> None:
-        self._inner = inner
-        self._pods = pods or inner
-        self._access = access or inner
-        self.injector = injector
-
-    def get(self, kind: str, namespace: str, name: str) -> Object:
-        """See the port."""
-        return self._do("get", kind, namespace, name, lambda: self._inner.get(kind, namespace, name))
-
-    def list(self, kind: str, namespace: str, *, label_selector: str = "") -> list[Object]:
-        """See the port."""
-        return self._do(
-            "list", kind, namespace, "", lambda: self._inner.list(kind, namespace, label_selector=label_selector)
-        )
-
-    def create(self, body: Object, *, dry_run: bool = False) -> Object:
-        """See the port."""
-        return self._write("create", body, lambda: self._inner.create(body, dry_run=dry_run))
-
-    def update(self, body: Object) -> Object:
-        """See the port."""
-        return self._write("update", body, lambda: self._inner.update(body))
-
-    def patch(
-        self, kind: str, namespace: str, name: str, operations: Sequence[Operation], *, dry_run: bool = False
-    ) -> Object:
-        """See the port."""
-        return self._do(
-            "patch",
-            kind,
-            namespace,
-            name,
-            lambda: self._inner.patch(kind, namespace, name, operations, dry_run=dry_run),
-        )
-
-    def delete(self, kind: str, namespace: str, name: str, *, uid: str | None = None) -> None:
-        """See the port."""
-        self._do("delete", kind, namespace, name, lambda: self._inner.delete(kind, namespace, name, uid=uid))
-
-    def get_path(self, namespace: str, pod: str, port: int, path: str, *, timeout: float) -> HttpAnswer:
-        """See the port."""
-
-        def ask() -> HttpAnswer:
-            found: HttpAnswer = self._pods.get_path(namespace, pod, port, path, timeout=timeout)
-            return found
-
-        return self._do("get", "Pod/proxy", namespace, pod, ask)
-
-    def denied(self, rules: Iterable[AccessRule]) -> Rules:
-        """See the port."""
-        return self._do("create", "SelfSubjectAccessReview", "", "", lambda: self._access.denied(rules))
-
-    def _write(self, verb: str, body: Object, do: Callable[[], Object]) -> Object:
-        metadata = body["metadata"]
-        return self._do(verb, body["kind"], metadata.get("namespace", ""), metadata.get("name", ""), do)
-
-    def _do(self, verb: str, kind: str, namespace: str, name: str, do: Callable[[], T]) -> T:
-        return self.injector.call(Call(verb, kind, namespace, name), do)
-
-
-Rules = list[AccessRule]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from gitlab_mesh.core.metrics.counts import Counts, PodSample, Side, SideTarget, Snapshot
 from gitlab_mesh.errors import TransientError
 from gitlab_mesh.ports import MetricSource
-from gitlab_mesh.testing.simulation_stage import Stage
+from gitlab_mesh.testing.simulation.stage import Stage
 
 __all__ = ["FaultyMetrics"]
 
@@ -19,6 +19,10 @@ class FaultyMetrics:
     Args:
         inner: Answers while all is well.
         stage: For the time.
+
+    Attributes:
+        sound: Whether the last reading showed what was there.
+        one_sided: One side is gone for good, or nobody knows whose counts to read: no reading is evidence any more.
     """
 
     def __init__(self, inner: MetricSource, stage: Stage) -> None:
@@ -26,6 +30,8 @@ class FaultyMetrics:
         self._stage = stage
         self._until: dict[str, float] = {}
         self._last: Snapshot | None = None
+        self.sound = False
+        self.one_sided = False
 
     def fail(self, kind: str, until: float) -> None:
         """Go wrong until then: dead, stale, nan, two-series."""
@@ -45,10 +51,12 @@ class FaultyMetrics:
 
     def read(self, targets: Sequence[SideTarget]) -> Snapshot:
         """Read, or go wrong."""
+        self.sound = not (self.one_sided or self._is("dead") or self._is("nan") or self._is("two-series"))
         if self._is("dead"):
             raise TransientError("the metric source does not answer")
         snapshot = self._inner.read(targets)
         if self._is("stale"):
+            self.sound = self.sound and self._last is None  # the first one that is repeated was true
             self._last = self._last or snapshot
             return replace(self._last, time_seconds=snapshot.time_seconds)
         if self._is("nan"):

@@ -1,0 +1,111 @@
+"""What a seed means: consecutive seeds go through every pair of boundary and kind of fault."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from gitlab_mesh.testing.simulation.kinds import DRIVER_FAULTS, WORLD_FAULTS, PlannedFault, kinds_for
+from gitlab_mesh.testing.simulation.schedule import KILL_MIDWAY, SHAPES, Schedule
+
+__all__ = ["Pair", "all_pairs", "plan_plain", "plan_schedule"]
+
+Pair = tuple[str, str, str]
+"""Shape, boundary, kind of fault."""
+
+PRIME = 7919
+"""Consecutive seeds are this far apart among the pairs."""
+
+_DUELS = 0.12
+"""Part of the schedules in which a driver stands still before a write while another one takes over."""
+
+
+def all_pairs(boundaries: Mapping[str, Sequence[str]]) -> list[Pair]:
+    """Return every boundary × kind pair; ``boundaries`` lists each shape's own, in the order of their first call."""
+    pairs: list[Pair] = []
+    known: set[str] = set()
+    for shape, listed in boundaries.items():
+        for boundary in listed:
+            if boundary not in known:
+                known.add(boundary)
+                verb = boundary.partition("/")[2].partition(" ")[0]
+                pairs += [(shape, boundary, kind) for kind in kinds_for(verb)]
+    return pairs
+
+
+def plan_schedule(seed: int, pairs: Sequence[Pair], counts: Mapping[str, int]) -> Schedule:
+    """Return the schedule of a seed: consecutive seeds go through all pairs, everything else is drawn.
+
+    Args:
+        seed: Of the schedule.
+        pairs: From ``all_pairs``.
+        counts: How often each boundary is met in its shape.
+    """
+    draw = random.Random(seed)
+    shape, boundary, kind = pairs[seed * PRIME % len(pairs)]
+    if draw.random() < _DUELS:
+        shape, boundary, _ = draw.choice([pair for pair in pairs if _is_duel(pair)])
+        kind = draw.choice(DRIVER_FAULTS)
+    planned = [_fault(draw, kind, boundary, counts.get(boundary, 1))]
+    for _ in range(draw.choices((0, 1, 2, 3), (45, 30, 15, 10))[0]):
+        _, other, its_kind = draw.choice(pairs)
+        planned.append(_fault(draw, its_kind, other, counts.get(other, 1)))
+    planned += [_pause_for(draw, fault) for fault in planned if fault.kind in DRIVER_FAULTS and draw.random() < 0.6]
+    return _with_faults(_in_some_world(draw, seed, SHAPES[shape]), planned)
+
+
+def plan_plain(pair: Pair, *, number: int = 0) -> Schedule:
+    """Return a schedule with one fault only, in the shape where its boundary is met."""
+    shape, boundary, kind = pair
+    return _with_faults(SHAPES[shape], [PlannedFault(kind, boundary, number, 12.0)])
+
+
+def _is_duel(pair: Pair) -> bool:
+    _, boundary, kind = pair
+    return kind == "conflict" and not boundary.startswith("end:")  # one a writing boundary
+
+
+def _in_some_world(draw: random.Random, seed: int, base: Schedule) -> Schedule:
+    schedule = replace(
+        base,
+        seed=seed,
+        lag=draw.choices((0.0, 1.5, 4.0, 20.0), (60, 20, 15, 5))[0],
+        rate=draw.choice((50.0, 200.0, 400.0)),
+        delay=draw.choice((0.0, 1.0, 15.0, 60.0, 600.0)),
+        ending=draw.choice(("rollback", "recover", "after-script")),
+        race=draw.choice((0.0, 0.1, 0.5)),
+    )
+    if base.shape.startswith("promote") and draw.random() < 0.08:
+        schedule = replace(schedule, real_judge=True, tag=draw.choice(("good-2", "bad", "slow")), rate=400.0)
+    if base.shape in ("promote", "silent") and draw.random() < 0.3:
+        schedule = replace(schedule, subset=draw.random() < 0.5, annotated=draw.random() < 0.5)
+    if not base.first and draw.random() < 0.15:
+        schedule = replace(schedule, autoscaled=True)
+    if not base.first and draw.random() < 0.1:
+        schedule = replace(schedule, both=True)
+    if draw.random() < 0.08:
+        schedule = replace(schedule, bypass=0.1)
+    return schedule
+
+
+def _with_faults(schedule: Schedule, planned: Sequence[PlannedFault]) -> Schedule:
+    canary = [fault for fault in planned if fault.boundary.startswith("canary:")]
+    others = [fault for fault in planned if not fault.boundary.startswith("canary:")]
+    if others and not (schedule.faults or canary or schedule.later):
+        canary = [KILL_MIDWAY]
+    return replace(schedule, faults=(*schedule.faults, *canary), ending_faults=tuple(others))
+
+
+def _fault(draw: random.Random, kind: str, boundary: str, count: int) -> PlannedFault:
+    number = 0 if draw.random() < 0.5 else draw.randrange(count)
+    seconds = draw.choice((3.0, 12.0, 40.0, 100.0))
+    if kind == "outage":
+        seconds = draw.choice((3.0, 8.0, 40.0, 400.0))
+    if kind in WORLD_FAULTS and draw.random() < 0.3:
+        seconds = 1e9
+    return PlannedFault(kind, boundary, number, seconds)
+
+
+def _pause_for(draw: random.Random, fault: PlannedFault) -> PlannedFault:
+    return PlannedFault("pause", fault.boundary, fault.number, draw.choice((2.0, 15.0, 45.0, 90.0)))

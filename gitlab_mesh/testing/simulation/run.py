@@ -1,0 +1,97 @@
+"""The way in: play a schedule, tell its story, list the boundaries that faults can be put at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gitlab_mesh.core.judge.judge import Judge
+from gitlab_mesh.core.judge.model import Judgement, Look
+from gitlab_mesh.core.rollout import Action, Evidence, RolloutState
+from gitlab_mesh.driver.actions import Actions
+from gitlab_mesh.testing.simulation.play import Outcome, Simulation
+from gitlab_mesh.testing.simulation.schedule import SHAPES, Schedule
+from gitlab_mesh.testing.simulation.script import Word
+from gitlab_mesh.testing.simulation.story import Story
+
+__all__ = ["catalogue", "run_schedule", "tell_schedule"]
+
+_PLAYING: list[Simulation] = []
+
+
+def catalogue() -> tuple[dict[str, list[str]], dict[str, int]]:
+    """Return the boundaries of each shape in the order of their first call, and how often each is met there."""
+    boundaries: dict[str, list[str]] = {}
+    counts: dict[str, int] = {}
+    for name, schedule in SHAPES.items():
+        outcome = run_schedule(schedule)
+        boundaries[name] = list(outcome.boundaries)
+        for boundary, count in outcome.boundaries.items():
+            counts.setdefault(boundary, count)
+    return boundaries, counts
+
+
+def run_schedule(schedule: Schedule, *, kind: type[Simulation] = Simulation) -> Outcome:
+    """Play one schedule."""
+    simulation = kind(schedule)
+    with _probes(simulation):
+        return simulation.play()
+
+
+def tell_schedule(schedule: Schedule) -> tuple[Outcome, list[str]]:
+    """Play one schedule and return its story, too: writes, faults and what the drivers said, in order."""
+    story = Story()
+    simulation = Simulation(schedule, story)
+    with _probes(simulation):
+        outcome = simulation.play()
+    return outcome, story.lines
+
+
+@contextmanager
+def _probes(simulation: Simulation) -> Iterator[None]:
+    """Let the simulation hear the judge's words and the names of actions; nothing else is touched."""
+    _PLAYING.append(simulation)
+    if len(_PLAYING) > 1:
+        raise AssertionError("one simulation at a time")
+    perform, look = Actions.perform, Judge.look
+    Actions.perform = _perform_probe(perform)  # type: ignore[method-assign]
+    Judge.look = _look_probe(look)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Actions.perform, Judge.look = perform, look  # type: ignore[method-assign]
+        _PLAYING.pop()
+
+
+def _perform_probe(perform: Callable[..., Evidence]) -> Any:
+    def probed(self: Actions, action: Action, state: RolloutState, evidence: Evidence) -> Evidence:
+        run = _PLAYING[0].current()
+        if run is not None:
+            run.injector.action = action.verb.value
+        return perform(self, action, state, evidence)
+
+    return probed
+
+
+def _look_probe(real: Callable[[Judge, Look], Judgement]) -> Any:
+    def probed(self: Judge, look: Look) -> Judgement:
+        simulation = _PLAYING[0]
+        run = simulation.current()
+        if run is None:
+            return real(self, look)
+        judgement = real(self, look) if simulation.schedule.real_judge else run.script.look(look)
+        requests = float(look.canary.requests)
+        simulation.look_around()
+        simulation.oracles.judged(run, requests)
+        run.word = Word(
+            simulation.stage.now,
+            look.weight,
+            requests,
+            judgement.raise_gate.open,
+            judgement.promote_gate.open,
+            judgement.rejected,
+        )
+        return judgement
+
+    return probed
