@@ -59,7 +59,9 @@ def test_without_further_faults_the_shapes_end_as_they_should(shape: str) -> Non
     assert not outcome.violations
     assert outcome.exits[0] == ("canary", "killed" if "killed" in shape else expected.get(shape, "0"))
     later = {"held": ("canary", "11"), "returned": ("canary", "16")}  # more of the same; a release that came back
-    assert {exit for exit in outcome.exits[1:] if exit[1] != "0"} == ({later[shape]} if shape in later else set())
+    assert {(job, code) for job, code in outcome.exits[1:] if code != "0"} == (
+        {later[shape]} if shape in later else set()
+    )
 
 
 def test_the_jobs_that_follow_a_release_run_where_all_goes_well() -> None:

@@ -40,9 +40,9 @@ def check_exit(oracles: Oracles, model: ShopModel, run: DriverRun) -> None:
         foreign = oracles.foreign_writes and oracles.foreign_writes[-1] > run.weight_since
         if not foreign and run.fence is not None:
             oracles.violate("S3", f"{run.name} exits {run.exit_code} and leaves the canary at {share:.0%}")
-    for time, what in (
-        run.waits if record.get("phase") not in WAITING_PHASES else ()
-    ):  # nothing is on its way back there
+    # With 23 it has given up: weight 0 could not be written. What waits by plan is on no way back.
+    waiting = record.get("phase") in WAITING_PHASES
+    for time, what in () if waiting else run.waits:
         oracles.violate("S10", f"{run.name} waited for GitLab ({what}) at {time:.0f} s while its canary had a weight")
     if run.exit_code == 10 and mine and share > 0 and run.fence is not None:
         oracles.violate("S3", f"{run.name} exits 10 while the canary has {share:.0%}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from gitlab_mesh.core.metrics.counts import Side
 from gitlab_mesh.ports import Object
@@ -134,7 +135,7 @@ class Oracles:
         sound = [time for time in driver.sound_reads if time >= since]
         return any(
             first < second and not any(first <= time <= second for time in self.foreign_writes)
-            for first, second in zip(sound, sound[1:], strict=False)
+            for first, second in pairwise(sound)
         )
 
     # Requests

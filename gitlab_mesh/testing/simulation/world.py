@@ -249,9 +249,9 @@ class ShopWorld:
     def _edit_fields(self, live: Object, wanted: Any) -> None:
         """Fields that no release touches, in the live object and in the user's own."""
         number = self.stage.draw.randrange(1000)
-        for view, annotations in ((live["spec"], live["metadata"]), (wanted["spec"], wanted)):
+        for view, meta in ((live["spec"], live["metadata"]), (wanted["spec"], wanted)):
             view["http"][-1]["timeout"] = f"{number}s"
-            annotations["labels"] = {**(annotations.get("labels") or {}), "edited": str(number)}
+            meta["labels"] = {**(meta.get("labels") or {}), "edited": str(number)}
         if number % 2:
             front = {"name": f"front-{number}", "route": [{"destination": {"host": "front"}}]}
             for view in (live["spec"], wanted["spec"]):

@@ -169,6 +169,6 @@ def _check_end_of_canary(oracles: Oracles, driver: DriverRun) -> None:
 def _check_capacity(oracles: Oracles, before: Object, after: Object) -> None:
     """Somebody else, the autoscaler, scales stable: never below its need while the canary has its requests."""
     need = oracles.replicas
-    if replicas_of(after) < min(need, replicas_of(before)) and oracles.zero_since is None:
-        if not oracles.record_destroyed:
+    shrinks = replicas_of(after) < min(need, replicas_of(before))
+    if shrinks and oracles.zero_since is None and not oracles.record_destroyed:
         oracles.violate("S9", f"stable is scaled down to {replicas_of(after)} of {need} while the canary serves")
