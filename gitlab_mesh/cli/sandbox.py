@@ -51,7 +51,7 @@ def up(image: str, replicas: int, traffic: float, behaviours: tuple[str, ...], d
 
     It is an emulator: a real Envoy and real processes behind it, driven by an API server that answers like
     Kubernetes and Istio as far as gitlab-mesh uses them. Image tags choose how the shop behaves: good, bad,
-    errors-2, slow, slow-tail, cold-start, leak, crash, never-ready, dies; versions such as 1.5.0 are good.
+    errors-2, slow, slow-tail, cold-start, leak, crash, never-ready, dies, limited; versions such as 1.5.0 are good.
     """
     from gitlab_mesh.sandbox.world import Sandbox, SandboxSpec
 

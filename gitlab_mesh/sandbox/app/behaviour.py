@@ -37,6 +37,7 @@ class Behaviour:
         exits_on_start: Exit status with which it ends instead of listening; None: it listens.
         dies_after_requests: It ends, requests in flight included, when it has got that many; None: never.
         dies_after_seconds: The same by age.
+        limit_per_second: More requests than this (token bucket of one second) are answered with 429; None: no limit.
     """
 
     error_ratio: float = 0.0
@@ -53,6 +54,7 @@ class Behaviour:
     exits_on_start: int | None = None
     dies_after_requests: int | None = None
     dies_after_seconds: float | None = None
+    limit_per_second: float | None = None
 
     def is_error(self, luck: random.Random, age_seconds: float) -> bool:
         """Draw whether a request that arrives at this age of the process fails."""
@@ -95,6 +97,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "crash": replace(GOOD, exits_on_start=1),
     "never-ready": replace(GOOD, ready=False),
     "dies": replace(GOOD, dies_after_requests=100),
+    "limited": replace(GOOD, limit_per_second=5),
 }
 """Tag to behaviour. Besides these, a tag that is a version (``1.5.0``) is good; others do not exist."""
 

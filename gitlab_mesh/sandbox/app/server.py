@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
 import signal
@@ -22,8 +23,8 @@ __all__ = ["Shop", "serve"]
 
 _MAX_HEADER_BYTES = 65536
 _REASONS = {
-    200: "OK", 400: "Bad Request", 404: "Not Found", 411: "Length Required", 500: "Internal Server Error",
-    503: "Service Unavailable",
+    200: "OK", 400: "Bad Request", 404: "Not Found", 411: "Length Required", 429: "Too Many Requests",
+    500: "Internal Server Error", 503: "Service Unavailable",
 }  # fmt: skip
 
 
@@ -49,6 +50,7 @@ class Shop:
     active: int = 0
     draining: bool = False
     connections: set[_Connection] = field(default_factory=set)
+    _tokens: tuple[float, float] = (0.0, -math.inf)  # left at an age; the bucket is full at first
     _ready_answers: dict[tuple[int, str], bytes] = field(default_factory=dict)
 
     def answer(self, path: str) -> tuple[int, str, float]:
@@ -63,11 +65,24 @@ class Shop:
         self.served += 1
         if self.behaviour.dies_after_requests is not None and self.served > self.behaviour.dies_after_requests:
             self.die(f"died after {self.behaviour.dies_after_requests} requests")
+        if self._is_over_limit(age):
+            return 429, "too many requests", 0.0
         seconds = self.behaviour.service_seconds(self.luck, age)
         if self.behaviour.is_error(self.luck, age):
             self.failed += 1
             return 500, "the shop failed", seconds
         return 200, json.dumps({"service": "shop", "version": self.version}), seconds
+
+    def _is_over_limit(self, age: float) -> bool:
+        """Take a token of the bucket, which holds one second's worth; True: there was none."""
+        limit = self.behaviour.limit_per_second
+        if limit is None:
+            return False
+        left, before = self._tokens
+        tokens = min(left + (age - before) * limit, max(1.0, limit))
+        over = tokens < 1.0
+        self._tokens = (tokens if over else tokens - 1.0, age)
+        return over
 
     def packet(self, status: int, body: str, *, close: bool, head: bool) -> bytes:
         """Return the whole answer; kept for reuse, as only few different ones exist."""

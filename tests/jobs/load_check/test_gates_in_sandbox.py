@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gitlab_mesh.sandbox.app.behaviour import Behaviour
 from gitlab_mesh.sandbox.world import Sandbox, SandboxSpec
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(120), pytest.mark.xdist_group("load")]
@@ -50,19 +51,21 @@ class Case:
 
 
 CASES = [
-    Case("slow", "p99 < 20ms", weight=50),
+    Case("very-slow", "p90 < 100ms", weight=50),
     Case("errors-2", "errors < 0.3%", weight=50),
     Case("slow-tail", "canary.p99 < 100ms", weight=10, seconds=8.0),
     Case("bad", "canary.errors < 1%", retries=RETRY, seconds=6.0),
     Case("bad", "canary.retries < 1%", retries=RETRY, seconds=6.0),
     Case("slow", "canary.circuit_breaker = 0", weight=50, policy=ONE_CONNECTION),
     Case("dies", "canary.connection_failures = 0", weight=50),
+    Case("limited", "canary.rate_limited = 0"),
 ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.tag}-{case.limit.split()[0]}")
 def test_a_release_that_only_this_gate_catches(case: Case, tmp_path: Path) -> None:
-    with Sandbox.start(SandboxSpec()) as sandbox:
+    # So slow that a busy machine cannot make a good release look like it.
+    with Sandbox.start(SandboxSpec(behaviours={"very-slow": Behaviour(median_seconds=0.2)})) as sandbox:
         add_canary(sandbox, case)
         code, found, log = check(sandbox, tmp_path, case)
     breached = [one["name"] for one in found["verdicts"] if one["verdict"] == "breach"]

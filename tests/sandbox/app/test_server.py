@@ -155,3 +155,11 @@ def test_sigterm_lets_requests_in_work_finish(start_shop: StartShop) -> None:
     assert b"connection: close" in answer
     assert child.wait(5) == 0
     assert "served 1, failed 0" in child.tail()
+
+
+def test_what_is_over_the_limit_is_answered_with_429(start_shop: StartShop) -> None:
+    _, port = start_shop(Behaviour(limit_per_second=5))
+    found = [ask(port, "/")[0] for _ in range(30)]
+    assert found[:5] == [200] * 5, "the bucket is full at first"
+    assert set(found) == {200, 429}
+    assert found.count(200) < 30
