@@ -15,8 +15,9 @@ from gitlab_mesh.adapters.commands import SubprocessCommands
 from gitlab_mesh.adapters.gitlab import build_feedback
 from gitlab_mesh.adapters.kubernetes.client import KubernetesAccess, KubernetesCluster, KubernetesPodProxy, connect
 from gitlab_mesh.adapters.kubernetes.connection import Connection
-from gitlab_mesh.adapters.kubernetes.istio import IstioRouter
+from gitlab_mesh.adapters.kubernetes.kubeconfig import find_target
 from gitlab_mesh.adapters.kubernetes.lock import LeaseLock
+from gitlab_mesh.adapters.kubernetes.routers import build_router
 from gitlab_mesh.adapters.kubernetes.store import ConfigMapRolloutStore
 from gitlab_mesh.adapters.load.files import ProjectFiles
 from gitlab_mesh.adapters.load.plugin import BUILTIN
@@ -25,7 +26,7 @@ from gitlab_mesh.cli.plugins import LOAD_ENGINE_API, METRIC_SOURCE_API, load_gro
 from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.core.record import Driver
 from gitlab_mesh.errors import ConfigError
-from gitlab_mesh.ports import Console, Deployments, LoadGenerator, MergeRequestNotes, MetricSource
+from gitlab_mesh.ports import Console, Deployments, LoadGenerator, MergeRequestNotes, MetricSource, TrafficRouter
 
 __all__ = ["Wiring"]
 
@@ -120,9 +121,9 @@ class Wiring:
         return KubernetesAccess(self._connection)
 
     @cached_property
-    def router(self) -> IstioRouter:
+    def router(self) -> TrafficRouter:
         """The service's route."""
-        return IstioRouter(self.cluster, self.service)
+        return build_router(self.cluster, self.service, self.clock)
 
     @cached_property
     def store(self) -> ConfigMapRolloutStore:

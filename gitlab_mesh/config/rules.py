@@ -45,6 +45,13 @@ def _check_steps(service: ServiceConfig) -> Iterator[tuple[str, str]]:
         yield "rollout.deadline", f"{given} is less than the {needed} that a good release bakes (steps, judge.bake)"
 
 
+def _check_route(service: ServiceConfig) -> Iterator[tuple[str, str]]:
+    route = service.route
+    for key, value in (("virtualService", route.virtual_service), ("host", route.host)):
+        if route.http_route and value:
+            yield f"route.{key}", f"is {value} beside httpRoute {route.http_route}; a service has one kind of route"
+
+
 def _check_sides(service: ServiceConfig) -> Iterator[tuple[str, str]]:
     if service.subsets.stable == service.subsets.canary:
         yield "subsets.canary", f"is {service.subsets.canary} like subsets.stable; the sides need two subsets"
@@ -119,6 +126,7 @@ def _check_load(service: ServiceConfig) -> Iterator[tuple[str, str]]:
 
 _RULES: tuple[tuple[Callable[[ServiceConfig], Iterator[tuple[str, str]]], tuple[str, ...]], ...] = (
     (_check_steps, ("rollout", "judge")),
+    (_check_route, ("route",)),
     (_check_sides, ("subsets", "workload")),
     (_check_metrics, ("metrics",)),
     (_check_smoke, ("smoke",)),

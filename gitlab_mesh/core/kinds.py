@@ -11,13 +11,17 @@ __all__ = ["KINDS", "Kind", "find_kind"]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind; ``group`` is empty for the core API."""
+    """One kind; ``group`` is empty for the core API.
+
+    ``word`` is what we call it where two groups have a kind of the same name; elsewhere it is the name.
+    """
 
     name: str
     group: str
     version: str
     plural: str
     namespaced: bool = True
+    word: str = ""
 
     @property
     def api_version(self) -> str:
@@ -36,7 +40,7 @@ class Kind:
 
 
 KINDS = {
-    kind.name: kind
+    kind.word or kind.name: kind
     for kind in (
         Kind("Namespace", "", "v1", "namespaces", namespaced=False),
         Kind("Pod", "", "v1", "pods"),
@@ -49,6 +53,7 @@ KINDS = {
         Kind("ReplicaSet", "apps", "v1", "replicasets"),
         Kind("HorizontalPodAutoscaler", "autoscaling", "v2", "horizontalpodautoscalers"),
         Kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets"),
+        Kind("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices"),
         Kind("NetworkPolicy", "networking.k8s.io", "v1", "networkpolicies"),
         Kind("Lease", "coordination.k8s.io", "v1", "leases"),
         Kind(
@@ -61,6 +66,14 @@ KINDS = {
         Kind("VirtualService", "networking.istio.io", "v1", "virtualservices"),
         Kind("DestinationRule", "networking.istio.io", "v1", "destinationrules"),
         Kind("Gateway", "networking.istio.io", "v1", "gateways"),
+        Kind("HTTPRoute", "gateway.networking.k8s.io", "v1", "httproutes"),
+        Kind(
+            "Gateway",
+            "gateway.networking.k8s.io",
+            "v1",
+            "gateways",
+            word="Gateway.gateway.networking.k8s.io",
+        ),
         Kind("AuthorizationPolicy", "security.istio.io", "v1", "authorizationpolicies"),
         Kind("PeerAuthentication", "security.istio.io", "v1", "peerauthentications"),
     )

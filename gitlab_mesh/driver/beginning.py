@@ -82,12 +82,11 @@ def prepare(run: Run, action: Action, state: RolloutState) -> None:
     created = tuple(
         f"{item['kind']}/{item['metadata']['namespace']}/{item['metadata']['name']}" for item in change.create
     )
-    names = tuple(key.split("/")[2] for key in route.objects if key.startswith("VirtualService/"))
     run.ledger.write(
         phase="deploy",
         originals={**pinned, **change.originals, **known},
         created=_united(record.created, created),
-        settings=take_snapshot(run.ports.service, names),
+        settings=take_snapshot(run.ports.service, route.names),
     )
     pin(run.ports.cluster, run.ledger.record.originals)
     run.applied(run.ports.router.apply(change), 0.0)
@@ -171,7 +170,13 @@ def _refuse_rejected(run: Run, side: SideState) -> None:
 def scale_canary(run: Run, action: Action, state: RolloutState) -> Evidence:
     """Give the canary the pods that its next weight needs."""
     service = run.ports.service
-    scale(run.ports.cluster, service.namespace, service.canary_workload, action.replicas)
+    canary = find_ours(run.ports.cluster, service.namespace, service.canary_workload, run.ledger.record.id)
+    if canary is None:
+        raise ConflictError(
+            f"Deployment {service.namespace}/{service.canary_workload} is gone, or another rollout's",
+            why="somebody deleted it, or another driver took over",
+        )
+    scale(run.ports.cluster, canary, action.replicas)
     return run.watch.look_at_pods()
 
 

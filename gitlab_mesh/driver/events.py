@@ -1,8 +1,9 @@
-"""Kubernetes Events on the VirtualService: ``kubectl describe`` shows what a release did. Best effort (S10)."""
+"""Kubernetes Events on the route: ``kubectl describe`` shows what a release did. Best effort (S10)."""
 
 from __future__ import annotations
 
 from gitlab_mesh.config.model import ServiceConfig
+from gitlab_mesh.core.kinds import find_kind
 from gitlab_mesh.errors import GitlabMeshError
 from gitlab_mesh.job import ServicePorts
 
@@ -27,7 +28,7 @@ class EventLog:
         self._off = not ports.service.rollout.events
 
     def write(self, reason: str, note: str, *, warning: bool = False) -> None:
-        """Write one Event on the service's VirtualService; never raises."""
+        """Write one Event on the service's route; never raises."""
         if self._off:
             return
         self._number += 1
@@ -35,20 +36,22 @@ class EventLog:
             self._ports.cluster.create(self._body(self._ports.service, reason, note, warning))
         except GitlabMeshError as error:
             self._off = True
-            self._ports.console.line(f"no Events are written on the VirtualService: {error.what}", tone="warn")
+            self._ports.console.line(
+                f"no Events are written on the {self._ports.service.route.kind}: {error.what}", tone="warn"
+            )
 
     def _body(self, service: ServiceConfig, reason: str, note: str, warning: bool) -> dict[str, object]:
         now = self._ports.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        name = service.route.virtual_service or service.name
+        route = service.route
         return {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"namespace": service.namespace, "name": f"{self._rollout.lower()}.{self._stamp()}"},
             "involvedObject": {
-                "apiVersion": "networking.istio.io/v1",
-                "kind": "VirtualService",
+                "apiVersion": find_kind(route.kind).api_version,
+                "kind": route.kind,
                 "namespace": service.namespace,
-                "name": name,
+                "name": route.names[0] if route.names else service.name,
             },
             "reason": reason,
             "message": note[:_MAX_NOTE],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gitlab_mesh.core.mesh.route import FENCE_ANNOTATION, RouteState
 from gitlab_mesh.core.record import Record
 from gitlab_mesh.core.workload import ROLLOUT_ID
 from gitlab_mesh.driver.snapshot import take_snapshot
@@ -54,7 +53,6 @@ def _find_orphan(ports: ServicePorts) -> Record | None:
     canary = read_workload(ports.cluster, service.namespace, service.canary_workload)
     ours = canary is not None and (canary.deployment["metadata"].get("annotations") or {}).get(ROLLOUT_ID) == rollout
     ports.console.line(f"the route carries the fence {route.fence}, but its record is gone", tone="warn")
-    names = tuple(key.split("/")[2] for key in route.objects if key.startswith("VirtualService/"))
     return Record(
         id=rollout,
         service=service.name,
@@ -63,20 +61,10 @@ def _find_orphan(ports: ServicePorts) -> Record | None:
         driver=ports.driver,
         phase="step",
         weight=route.share or 0.0,
-        originals=_without_canary_weight(route),
+        originals=route.unrecorded,
         created=(key,) if ours else (),
-        settings=take_snapshot(service, names),
+        settings=take_snapshot(service, route.names),
     )
-
-
-def _without_canary_weight(route: RouteState) -> dict[str, object]:
-    """What is left to put back when nobody knows how the route was before: no weight for the canary, no fence."""
-    found: dict[str, object] = {}
-    for key, item in route.objects.items():
-        if key.startswith("VirtualService/"):
-            others = set(item["metadata"].get("annotations") or {}) - {FENCE_ANNOTATION}
-            found[key] = {"http": {}, "had_annotations": bool(others)}
-    return found
 
 
 def free_lock(ports: ServicePorts) -> str:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.core.freeze import in_window
+from gitlab_mesh.core.mesh.backends import leads_to
 from gitlab_mesh.core.mesh.hosts import resolve_host
 from gitlab_mesh.core.mesh.route import RouteState
 from gitlab_mesh.core.mesh.routing import routes_to
@@ -48,6 +49,13 @@ def preflight(ports: ServicePorts, release: Release) -> tuple[RouteState | None,
             f"the route of {service.name} carries the fence {route.fence}, but no rollout is recorded",
             hint=f"gitlab-mesh job rollback --service {service.name} cleans up",
         )
+    if route.pending:
+        raise TransientError(
+            f"the route of {service.name} is not in force as it is written: {route.pending}",
+            why="nobody could tell whether a weight is followed",
+            hint=f"look at the status of {service.route.kind} {', '.join(route.names)} with kubectl describe",
+        )
+    ports.router.plan_prepare(route, "preflight")  # refuses the forms in which weights cannot be moved
     warnings = [*_check_stable(release, route), *_bypasses(ports, service, route)]
     if not release.hotfix:
         ports.metrics.check(targets_of(service, route, release.stable, None))
@@ -194,9 +202,14 @@ def check_time(ports: ServicePorts, release: Release) -> None:
 
 def _bypasses(ports: ServicePorts, service: ServiceConfig, route: RouteState) -> Iterable[str]:
     host = resolve_host(service.host or service.name, service.namespace)
-    for item in ports.cluster.list("VirtualService", service.namespace):
-        key = f"VirtualService/{service.namespace}/{item['metadata']['name']}"
-        if key not in route.objects and routes_to(item, host):
-            yield f"{key} also leads to {host}: its callers bypass the canary's weight"
+    kinds = ("VirtualService",) if service.route.kind == "VirtualService" else ("VirtualService", "HTTPRoute")
+    for kind in kinds:
+        for item in ports.cluster.list(kind, service.namespace):
+            key = f"{kind}/{service.namespace}/{item['metadata']['name']}"
+            leads = (
+                leads_to(item, service.namespace, host.split(".")[0]) if kind == "HTTPRoute" else routes_to(item, host)
+            )
+            if key not in route.objects and leads:
+                yield f"{key} also leads to {host}: its callers bypass the canary's weight"
     if "mesh" not in route.gateways:
         yield "the route is bound to gateways only: callers inside the mesh reach canary pods through the Service"

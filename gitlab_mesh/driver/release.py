@@ -145,9 +145,10 @@ def targets_of(
     host = service.host or service.name
     full = host if "." in host else f"{host}.{service.namespace}.svc.cluster.local"
     subsets = (service.subsets.stable, service.subsets.canary)
+    own = route.hosts if route is not None else ("", "")
     return tuple(
-        SideTarget(side, service.namespace, state.identity.workload, full, subset, state.pods)
-        for side, state, subset in zip((Side.STABLE, Side.CANARY), (stable, canary), subsets, strict=True)
+        SideTarget(side, service.namespace, state.identity.workload, full, subset, state.pods, host)
+        for side, state, subset, host in zip((Side.STABLE, Side.CANARY), (stable, canary), subsets, own, strict=True)
         if state is not None
     )
 

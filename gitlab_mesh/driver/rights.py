@@ -16,15 +16,14 @@ from gitlab_mesh.ports import AccessRule
 __all__ = ["describe", "needed_rights", "optional_rights", "render_rbac", "render_rules"]
 
 _ISTIO = "networking.istio.io"
+_GATEWAY_API = "gateway.networking.k8s.io"
 
 
 def needed_rights(service: ServiceConfig) -> tuple[AccessRule, ...]:
     """Every right of a whole run, those of the rollback first."""
     space, ours = service.namespace, f"gitlab-mesh-{service.name}"
-    routes = service.route.names if service.route.virtual_service else ()
     rights = [
-        *_rules(space, _ISTIO, "virtualservices", ("get", "patch"), routes),
-        *_rules(space, _ISTIO, "destinationrules", ("list", "get", "patch", "create", "delete")),
+        *_route_rights(service),
         *_rules(space, "", "configmaps", ("get", "patch"), (ours,)),
         *_rules(space, "coordination.k8s.io", "leases", ("get", "patch"), (ours,)),
         *_rules(space, "apps", "deployments", ("get", "patch"), (service.canary_workload, service.stable_workload)),
@@ -46,8 +45,29 @@ def needed_rights(service: ServiceConfig) -> tuple[AccessRule, ...]:
     return tuple(rights)
 
 
+def _route_rights(service: ServiceConfig) -> list[AccessRule]:
+    """Rights on the route and on what it needs beside it."""
+    space, route = service.namespace, service.route
+    if route.kind == "VirtualService":
+        return [
+            *_rules(space, _ISTIO, "virtualservices", ("get", "patch"), route.names if route.virtual_service else ()),
+            *_rules(space, _ISTIO, "destinationrules", ("list", "get", "patch", "create", "delete")),
+        ]
+    base = (service.host or service.name).split(".")[0]
+    sides = [f"{base}-{subset}" for subset in (service.subsets.stable, service.subsets.canary)]
+    return [
+        *_rules(space, _GATEWAY_API, "httproutes", ("get", "patch"), route.names),
+        *_rules(space, "", "services", ("get",), (base, *sides)),
+        *_rules(space, "", "services", ("delete",), sides),
+        *_rules(space, _ISTIO, "destinationrules", ("list",)),
+        *_rules(space, _GATEWAY_API, "httproutes", ("list",)),
+        *_rules(space, "discovery.k8s.io", "endpointslices", ("list",)),
+        *_rules(space, "", "services", ("create",)),
+    ]
+
+
 def optional_rights(service: ServiceConfig) -> tuple[AccessRule, ...]:
-    """Rights without which a run only says less: Kubernetes Events on the VirtualService."""
+    """Rights without which a run only says less: Kubernetes Events on the route."""
     return tuple(_rules(service.namespace, "", "events", ("create",))) if service.rollout.events else ()
 
 

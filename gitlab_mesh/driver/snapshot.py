@@ -21,10 +21,11 @@ def take_snapshot(service: ServiceConfig, virtual_services: tuple[str, ...] = ()
 
     Args:
         service: Its configuration.
-        virtual_services: Names of the VirtualServices that were found for it.
+        virtual_services: Names of the routes that were found for it, VirtualServices or HTTPRoutes.
     """
     names = virtual_services or service.route.names
     return {
+        "route_kind": service.route.kind,
         "virtual_services": list(names),
         "http": list(service.route.http),
         "host": service.host,
@@ -49,6 +50,7 @@ def recorded_service(record: Record, base: ServiceConfig | None = None) -> Servi
     if not known:
         return base
     first, *others = known["virtual_services"] or [None]
+    key = "http_route" if known.get("route_kind") == "HTTPRoute" else "virtual_service"
     label, stable, canary = known["subsets"]
     name, canary_name = known["workloads"]
     return replace(
@@ -56,9 +58,7 @@ def recorded_service(record: Record, base: ServiceConfig | None = None) -> Servi
         name=record.service,
         namespace=record.namespace,
         host=known["host"],
-        route=RouteConfig(
-            virtual_service=first, also=tuple(others), host=known["route_host"], http=tuple(known["http"])
-        ),
+        route=RouteConfig(**{key: first}, also=tuple(others), host=known["route_host"], http=tuple(known["http"])),
         subsets=SubsetsConfig(label, stable, canary),
         workload=replace(base.workload, name=name, canary=canary_name),
         rollout=replace(

@@ -89,7 +89,7 @@ class Watch:
 
     def written(self, route: RouteState, share: float) -> None:
         """A weight of ours is in force from now on: a new window begins."""
-        self.route, self.expected, self.version = route, share, _version(route)
+        self.route, self.expected, self.version = route, share, route.version
         self.former = share or self.former
         self.meter = mark(self.meter)
         self.requests = dict.fromkeys(Side, 0)
@@ -118,6 +118,7 @@ class Watch:
         return Evidence(
             judgement=judgement,
             contradicts=self._contradicts(),
+            pending=self.route.pending if self.route is not None else "",
             canary=health_of(canary),
             stable=health_of(stable),
             drift=drift,
@@ -143,9 +144,12 @@ class Watch:
         flat: bool | None = None
         if self.seen_looks and self.quiet_looks != 1:  # one quiet look may be chance, two in a row are flat
             flat = self.quiet_looks > 1
+        if self.route.pending:  # known to lag: that nobody came so far says nothing about the next request
+            flat = False
         return Evidence(
             canary_flat=flat,
-            follows=self._follows(),
+            follows=None if self.route.pending else self._follows(),
+            pending=self.route.pending,
             canary=health_of(canary),
             stable=health_of(stable),
             drift=drift,
@@ -203,7 +207,7 @@ class Watch:
         """Return drift, who took our lock, and whether nobody wrote the route since our last look."""
         route = self.ports.router.read()
         self.route = route
-        version, before = _version(route), self.version
+        version, before = route.version, self.version
         self.version = version
         if route.fence not in (self.fence, None):
             return None, f"the route carries the fence {route.fence}: another driver took over", False
@@ -252,13 +256,11 @@ class Watch:
 
     def _contradicts(self) -> bool | None:
         stable, canary = self.requests[Side.STABLE], self.requests[Side.CANARY]
+        if self.route is not None and self.route.pending:
+            return True
         if self.expected is None or stable + canary == 0:
             return None
         return observed_share_contradicts(stable, canary, self.expected, alpha=SHARE_ALPHA)
 
     def _elapsed(self) -> float:
         return self.ports.clock.monotonic() - self.started
-
-
-def _version(route: RouteState) -> str:
-    return ",".join(str(item["metadata"].get("resourceVersion", "")) for item in route.objects.values())

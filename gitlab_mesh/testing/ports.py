@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from gitlab_mesh.adapters.kubernetes.istio import IstioRouter
 from gitlab_mesh.adapters.kubernetes.lock import LeaseLock
+from gitlab_mesh.adapters.kubernetes.routers import build_router
 from gitlab_mesh.adapters.kubernetes.store import ConfigMapRolloutStore
 from gitlab_mesh.config.model import RouteConfig, ServiceConfig
 from gitlab_mesh.core.record import Driver
@@ -116,7 +116,7 @@ class ModelPorts:
         self.cluster = cluster or model.cluster
         self.pod_proxy = self.cluster
         self.access = self.cluster
-        self.router = IstioRouter(self.cluster, self.service)
+        self.router = build_router(self.cluster, self.service, self.clock)
         self.store = ConfigMapRolloutStore(self.cluster, self.service.name, self.service.namespace)
         self.lock = LeaseLock(
             self.cluster,

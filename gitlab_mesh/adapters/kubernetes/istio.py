@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gitlab_mesh.adapters.kubernetes.sides import read_stable_label
 from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.core.mesh.additions import plan_prepare, plan_restore
 from gitlab_mesh.core.mesh.fencing import plan_fence
@@ -139,7 +140,7 @@ class IstioRouter:
             subset.get("name"): (subset.get("labels") or {}).get(subsets.label)
             for subset in (rule or {}).get("spec", {}).get("subsets") or ()
         }
-        stable = values.get(subsets.stable) or self._stable_label() or subsets.stable
+        stable = values.get(subsets.stable) or read_stable_label(self._cluster, service) or subsets.stable
         canary = values.get(subsets.canary) or subsets.canary
         return Pair(
             namespace=service.namespace,
@@ -150,16 +151,6 @@ class IstioRouter:
             label=subsets.label,
             labels=(stable, canary),
         )
-
-    def _stable_label(self) -> str | None:
-        """Label value of the stable Deployment's pods, for a subset that we must add ourselves."""
-        try:
-            deployment = self._cluster.get("Deployment", self._service.namespace, self._service.stable_workload)
-        except ObjectMissingError:
-            return None
-        labels = deployment["spec"]["template"].get("metadata", {}).get("labels") or {}
-        value = labels.get(self._service.subsets.label)
-        return str(value) if value is not None else None
 
 
 def _split(state: RouteState) -> tuple[list[Mapping[str, Any]], Mapping[str, Any] | None]:

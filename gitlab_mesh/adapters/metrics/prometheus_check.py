@@ -7,7 +7,7 @@ from typing import Any
 from gitlab_mesh.adapters.metrics.prometheus_api import PrometheusApi, QueryError
 from gitlab_mesh.core.judge.settings import UserMetric
 from gitlab_mesh.core.metrics.counts import SideTarget
-from gitlab_mesh.core.metrics.istio import REQUESTS, is_same_host
+from gitlab_mesh.core.metrics.istio import REQUESTS, is_host_of
 from gitlab_mesh.core.metrics.promql import quote
 from gitlab_mesh.errors import GitlabMeshError, NoDataError, UsageError
 
@@ -48,7 +48,7 @@ def explain_absence(
         labels
         for labels in own
         if labels.get("reporter") == reporter
-        and is_same_host(labels.get("destination_service", ""), stable.service_host, stable.namespace)
+        and is_host_of(labels.get("destination_service", ""), stable)
     ]
     if not fitting:
         return UsageError(

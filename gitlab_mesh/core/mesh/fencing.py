@@ -6,13 +6,18 @@ from gitlab_mesh.core.mesh.pair import FENCE_PATH, Json, label_of, patch_of
 from gitlab_mesh.core.mesh.route import FENCE_ANNOTATION, Operation, RouteChange
 from gitlab_mesh.errors import ConflictError
 
-__all__ = ["fence_of", "plan_fence", "put_on", "take_off", "unchanged"]
+__all__ = ["fence_of", "has_others", "plan_fence", "put_on", "take_off", "unchanged"]
 
 
 def fence_of(obj: Json) -> str | None:
     """Return the fence that an object carries, None if it has none."""
     held = (obj["metadata"].get("annotations") or {}).get(FENCE_ANNOTATION)
     return None if held is None else str(held)
+
+
+def has_others(obj: Json) -> bool:
+    """Whether an object has annotations besides the fence."""
+    return bool(set(obj["metadata"].get("annotations") or {}) - {FENCE_ANNOTATION})
 
 
 def unchanged(obj: Json) -> list[Operation]:
@@ -46,8 +51,7 @@ def put_on(obj: Json, fence: str) -> list[Operation]:
 
 def take_off(obj: Json, *, had_annotations: bool) -> list[Operation]:
     """Take the fence off, and the annotations as a whole if there were none before and no others came since."""
-    annotations = obj["metadata"].get("annotations") or {}
-    if had_annotations or set(annotations) != {FENCE_ANNOTATION}:
+    if had_annotations or has_others(obj):
         return [{"op": "remove", "path": FENCE_PATH}]
     return [{"op": "remove", "path": "/metadata/annotations"}]
 

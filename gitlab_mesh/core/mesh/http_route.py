@@ -9,6 +9,7 @@ from gitlab_mesh.core.mesh.backends import BackendPair, backends_of, find_backen
 from gitlab_mesh.core.mesh.backends import weight_of_backend as weight_of
 from gitlab_mesh.core.mesh.fencing import fence_of
 from gitlab_mesh.core.mesh.hosts import resolve_host
+from gitlab_mesh.core.mesh.http_route_additions import originals_unrecorded
 from gitlab_mesh.core.mesh.pair import FENCE_PATH, Json, key_of, label_of, patch_of, require_fence
 from gitlab_mesh.core.mesh.route import Operation, RouteChange, RouteState
 from gitlab_mesh.core.mesh.routing import find_writer
@@ -46,6 +47,7 @@ def read_http_state(route: Json, others: Mapping[str, Json], pair: BackendPair) 
         label_values=pair.labels,
         hosts=(stable_host, canary_host),
         pending=find_pending(route),
+        unrecorded=originals_unrecorded(route, others, pair),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from gitlab_mesh.core.mesh.backends import BackendPair, Backends, backends_of, find_backends, find_rules
 from gitlab_mesh.core.mesh.backends import weight_of_backend as weight_of
 from gitlab_mesh.core.mesh.choosing import find_again
-from gitlab_mesh.core.mesh.fencing import fence_of, put_on, take_off, unchanged
+from gitlab_mesh.core.mesh.fencing import fence_of, has_others, put_on, take_off, unchanged
 from gitlab_mesh.core.mesh.pair import FENCE_PATH, Json, key_of, label_of, patch_of, require_fence
 from gitlab_mesh.core.mesh.route import ObjectPatch, Operation, RouteChange
 from gitlab_mesh.core.mesh.side_services import is_ours, plan_services
@@ -101,9 +101,8 @@ def originals_unrecorded(route: Json, others: Mapping[str, Json], pair: BackendP
             if not any(pair.is_named(one, pair.service) and pair.is_named(ref, pair.service) for one in seen):
                 seen.append(ref)
         kept[str(index)] = {"name": rule.get("name"), "refs": seen}
-    others_annotations = set(route["metadata"].get("annotations") or {})
     services = {f"Service/{pair.namespace}/{name}": {"created": True} for name in ours}
-    return {key_of(route): {"http": kept, "had_annotations": len(others_annotations) > 1}, **services}
+    return {key_of(route): {"http": kept, "had_annotations": has_others(route)}, **services}
 
 
 def _check_rule(rule: Json, refs: Sequence[Json], pair: BackendPair, label: str, *, begun: bool) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["FENCE_ANNOTATION", "ObjectPatch", "Operation", "RouteChange", "RouteState"]
+__all__ = ["FENCE_ANNOTATION", "ROUTE_KINDS", "ObjectPatch", "Operation", "RouteChange", "RouteState"]
 
 FENCE_ANNOTATION = "gitlab-mesh.dev/rollout"
+
+ROUTE_KINDS = ("VirtualService", "HTTPRoute")
 
 Operation = Mapping[str, Any]
 """One RFC 6902 operation: ``{"op", "path", "value"}``."""
@@ -63,6 +65,8 @@ class RouteState:
             empty where both sides share the service's host.
         pending: Why it is known that the control plane has not taken the route up as it is written; empty where it
             has, or where the kind of route cannot tell.
+        unrecorded: What to put back (as ``RouteChange.originals``) where the record of a rollout is lost and nobody
+            knows how the route was before.
     """
 
     objects: Mapping[str, Mapping[str, Any]]
@@ -76,6 +80,13 @@ class RouteState:
     label_values: tuple[str, str] = ("stable", "canary")
     hosts: tuple[str, str] = ("", "")
     pending: str = ""
+    unrecorded: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the routes, in their order."""
+        keys = (key.split("/") for key in self.objects)
+        return tuple(name for kind, _, name in keys if kind in ROUTE_KINDS)
 
     @property
     def version(self) -> str:

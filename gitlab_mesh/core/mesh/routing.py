@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gitlab_mesh.core.mesh.choosing import choose_routes
-from gitlab_mesh.core.mesh.fencing import fence_of
+from gitlab_mesh.core.mesh.fencing import fence_of, has_others
 from gitlab_mesh.core.mesh.hosts import resolve_host
 from gitlab_mesh.core.mesh.pair import (
     FENCE_PATH,
@@ -85,6 +85,7 @@ def read_state(virtual_service: Json, destination_rule: Json | None, pair: Pair)
         gateways=tuple(virtual_service.get("spec", {}).get("gateways") or ("mesh",)),
         label=pair.label,
         label_values=pair.labels,
+        unrecorded={key_of(virtual_service): {"http": {}, "had_annotations": has_others(virtual_service)}},
     )
 
 

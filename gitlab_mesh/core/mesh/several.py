@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from gitlab_mesh.core.mesh.route import ObjectPatch, RouteChange, RouteState
+from gitlab_mesh.core.mesh.route import ROUTE_KINDS, ObjectPatch, RouteChange, RouteState
 
 __all__ = ["join_changes", "join_states"]
-
-_ROUTES = ("VirtualService", "HTTPRoute")
 
 
 def join_states(states: Sequence[RouteState]) -> RouteState:
@@ -35,6 +33,7 @@ def join_states(states: Sequence[RouteState]) -> RouteState:
         writer=odd.writer or first.writer,
         gateways=tuple(dict.fromkeys(gateway for state in states for gateway in state.gateways)),
         pending=next((state.pending for state in states if state.pending), ""),
+        unrecorded={key: was for state in states for key, was in state.unrecorded.items()},
     )
 
 
@@ -48,8 +47,8 @@ def join_changes(changes: Sequence[RouteChange], *, restoring: bool = False) -> 
         restoring: Whether additions are taken back.
     """
     first = changes[0]
-    routes = tuple(patch for change in changes for patch in change.patches if patch.kind in _ROUTES)
-    shared = _once(patch for change in changes for patch in change.patches if patch.kind not in _ROUTES)
+    routes = tuple(patch for change in changes for patch in change.patches if patch.kind in ROUTE_KINDS)
+    shared = _once(patch for change in changes for patch in change.patches if patch.kind not in ROUTE_KINDS)
     return RouteChange(
         patches=(*routes, *shared) if restoring else (*shared, *routes),
         summary="; ".join(dict.fromkeys(change.summary for change in changes)),

@@ -82,7 +82,11 @@ class UserSample:
 
 @dataclass(frozen=True, slots=True)
 class SideTarget:
-    """Whose numbers to read: one side as the cluster knows it at this moment."""
+    """Whose numbers to read: one side as the cluster knows it at this moment.
+
+    ``own_host`` is a host that leads to this side alone, where the route has one (an HTTPRoute's backends): requests
+    count under it or under ``service_host``, whichever the proxy that counts has at hand.
+    """
 
     side: Side
     namespace: str
@@ -90,6 +94,7 @@ class SideTarget:
     service_host: str
     subset: str
     pods: tuple[str, ...] = ()
+    own_host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

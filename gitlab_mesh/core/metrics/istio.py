@@ -21,6 +21,7 @@ __all__ = [
     "classify",
     "events_of",
     "find_target",
+    "is_host_of",
     "is_same_host",
     "read_istio",
 ]
@@ -142,7 +143,7 @@ def _is_unplaced(labels: Mapping[str, str], reporter: str, targets: Sequence[Sid
     return (
         reporter == "source" == labels.get("reporter")
         and labels.get("destination_workload", "") in _UNKNOWN
-        and any(is_same_host(host, target.service_host, target.namespace) for target in targets)
+        and any(is_host_of(host, target) for target in targets)
     )
 
 
@@ -157,7 +158,7 @@ def find_target(labels: Mapping[str, str], reporter: str, targets: Sequence[Side
     host = labels.get("destination_service", "")
     workload = labels.get("destination_workload", "")
     namespace = labels.get("destination_workload_namespace", "")
-    fitting = [t for t in targets if host in _UNKNOWN or is_same_host(host, t.service_host, t.namespace)]
+    fitting = [t for t in targets if host in _UNKNOWN or is_host_of(host, t)]
     if workload not in _UNKNOWN:
         fitting = [t for t in fitting if t.workload == workload and namespace in (t.namespace, "")]
     elif reporter == "source" and host not in _UNKNOWN:
@@ -166,6 +167,13 @@ def find_target(labels: Mapping[str, str], reporter: str, targets: Sequence[Side
     else:
         return None
     return fitting[0] if len(fitting) == 1 else None
+
+
+def is_host_of(label: str, target: SideTarget) -> bool:
+    """Whether ``destination_service`` is the service's host, or the one that leads to this side alone."""
+    if target.own_host and is_same_host(label, target.own_host, target.namespace):
+        return True
+    return is_same_host(label, target.service_host, target.namespace)
 
 
 def is_same_host(label: str, host: str, namespace: str) -> bool:

@@ -71,7 +71,8 @@ def render_counts_query(
         f"destination_workload=~{quote_any_of(workloads)}",
     ]
     if reporter == "source":
-        hosts = {target.service_host.split(".")[0] for target in targets}
+        written = (host for target in targets for host in (target.service_host, target.own_host) if host)
+        hosts = {host.split(".")[0] for host in written}
         matchers.append("destination_service=~" + quote("|".join(f"{_escape(host)}([.].*)?" for host in sorted(hosts))))
     else:
         namespaces = {target.namespace for target in targets}

@@ -183,6 +183,7 @@ class Evidence:
         canary_flat: Whether the canary's requests have gone flat since weight 0; None: nobody can tell.
         follows: Whether most of the canary's former share is gone since weight 0, so that what still comes bypasses
             the route; None: nobody can tell.
+        pending: Why it is known that the route is not in force as it was written last; "" where that is not known.
         canary_gone: Whether no pod of the canary is left.
         canary_down: Whether no pod of the canary is ready; None: nobody looked.
         stable_down: The same for stable.
@@ -197,6 +198,7 @@ class Evidence:
     signal: int = 0
     canary_flat: bool | None = None
     follows: bool | None = None
+    pending: str = ""
     canary_gone: bool = False
     canary_down: bool | None = None
     stable_down: bool | None = None

@@ -62,7 +62,8 @@ def _still_asked(state: RolloutState, evidence: Evidence) -> Action:
     if evidence.follows and state.done.deployed and not state.done.scaled_down:
         return Action(Verb.SCALE_DOWN, "what still comes bypasses the route; pods end normally, endpoints first")
     waited = GONE_SECONDS if state.done.scaled_down else state.plan.drain_seconds
-    reason = f"weight 0 is written, but the canary still gets requests after {waited:.0f} s"
+    lagging = evidence.pending or "the canary still gets requests"
+    reason = f"weight 0 is written, but {lagging} after {waited:.0f} s"
     return Action(Verb.FINISH, end=End(Outcome.UNSAFE, f"{reason}; it is kept"))
 
 
