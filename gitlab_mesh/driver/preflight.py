@@ -16,7 +16,7 @@ from gitlab_mesh.core.rollout import GONE_SECONDS, worst_seconds
 from gitlab_mesh.driver.capacity import find_autoscaler
 from gitlab_mesh.driver.release import Release, targets_of
 from gitlab_mesh.driver.rights import describe, needed_rights
-from gitlab_mesh.errors import AccessDeniedError, ConflictError, PolicyRefusedError, UsageError
+from gitlab_mesh.errors import AccessDeniedError, ConflictError, PolicyRefusedError, TransientError, UsageError
 from gitlab_mesh.job import ServicePorts
 from gitlab_mesh.ports import LeaseState
 
