@@ -207,7 +207,8 @@ class Job:
         options: Besides ``--service``, ``--config``, ``--environment``, which every job about a service has.
         run: The work; gets ``ServicePorts``, or ``FilePorts`` where the scope is "files".
         scope: "service": about one service of ``mesh.yaml``; "files": about files, with ``FilePorts``;
-            "target": about one service, or without ``mesh.yaml`` about none (then ``ports.service`` is ``NO_SERVICE``).
+            "target": about one service, or without ``mesh.yaml`` about none (then ``ports.service`` is ``NO_SERVICE``);
+            "doctor": about the setup, with the ports of ``gitlab_mesh_jobs.doctor.model``.
         note: Whether its report belongs into the merge request's note.
         package: Python package that holds ``template.yml.j2`` and ``README.md``.
         api: Must equal ``JOB_API``.

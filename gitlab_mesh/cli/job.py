@@ -74,9 +74,13 @@ def _run(found: Job, values: dict[str, Any]) -> int:
         from gitlab_mesh.cli.run_files import run_files_job
 
         return run_files_job(found, values, environ=os.environ)
+    overrides = dict(_split(item) for item in values.pop("set", ()))
+    if found.scope == "doctor":
+        from gitlab_mesh.cli.doctor import run_doctor_job
+
+        return run_doctor_job(found, values, overrides=overrides, environ=os.environ)
     from gitlab_mesh.cli.run import run_job
 
-    overrides = dict(_split(item) for item in values.pop("set", ()))
     return run_job(found, values, overrides=overrides, environ=os.environ)
 
 

@@ -36,7 +36,7 @@ from gitlab_mesh.errors import ConfigError, ConflictError, GitlabMeshError, Poli
 from gitlab_mesh.job import NO_SERVICE, Job, JobResult
 from gitlab_mesh.ports import Console
 
-__all__ = ["run_job"]
+__all__ = ["run_job", "write_artifacts"]
 
 _SILENT = (Outcome.PASSED, Outcome.PLANNED)
 _NOTIFIED = (10, 23)
@@ -68,7 +68,7 @@ def run_job(job: Job, values: Mapping[str, Any], *, overrides: Mapping[str, str]
         console.line(str(error), tone="bad")
         return error.exit_code
     artifacts = DirectoryArtifacts(Path(values.get("output") or "mesh-out"), redact=redact)
-    _write_artifacts(artifacts, result, console)
+    write_artifacts(artifacts, result, console)
     _conclude(result, console, environ)
     if result.stdout:
         _print(redact(result.stdout))
@@ -152,7 +152,8 @@ def _print(text: str) -> None:
         sys.stdout.flush()
 
 
-def _write_artifacts(artifacts: DirectoryArtifacts, result: JobResult, console: Console) -> None:
+def write_artifacts(artifacts: DirectoryArtifacts, result: JobResult, console: Console) -> None:
+    """Write every rendering of the report, and the job's own files."""
     renderers: Mapping[str, Callable[[Report], str]] = {
         "report.json": render_json,
         "report.html": render_html,

@@ -12,9 +12,11 @@ from pathlib import PurePosixPath
 from gitlab_mesh.adapters.ci_env import CIContext, driver_from
 from gitlab_mesh.adapters.clock import Interrupts, SystemClock
 from gitlab_mesh.adapters.commands import SubprocessCommands
+from gitlab_mesh.adapters.credentials import token_end, token_of
 from gitlab_mesh.adapters.gitlab import build_feedback
 from gitlab_mesh.adapters.kubernetes.client import KubernetesAccess, KubernetesCluster, KubernetesPodProxy, connect
 from gitlab_mesh.adapters.kubernetes.connection import Connection
+from gitlab_mesh.adapters.kubernetes.kubeconfig import find_target
 from gitlab_mesh.adapters.kubernetes.kubeconfig import find_target
 from gitlab_mesh.adapters.kubernetes.lock import LeaseLock
 from gitlab_mesh.adapters.kubernetes.routers import build_router
@@ -102,8 +104,15 @@ class Wiring:
 
     @property
     def remaining_seconds(self) -> float | None:
-        """Time that the CI job has left."""
-        return self._ci.remaining_seconds(self.clock.now())
+        """Time that the CI job has left, and no more than the cluster's credential has."""
+        limits = (self._ci.remaining_seconds(self.clock.now()), self.credential_seconds)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    @property
+    def credential_seconds(self) -> float | None:
+        """How long the cluster's token lives; None where it has no end, or renews itself."""
+        end = token_end(token_of(find_target(self._kube_context, self._environ)))
+        return None if end is None else end - self.clock.now().timestamp()
 
     @cached_property
     def cluster(self) -> KubernetesCluster:

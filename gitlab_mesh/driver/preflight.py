@@ -195,8 +195,9 @@ def check_time(ports: ServicePorts, release: Release) -> None:
             f"the rollout may take {worst:.0f} s (deadline {plan.deadline_seconds:.0f}, stable's start "
             f"{plan.ready_seconds:.0f}, drain {plan.drain_seconds:.0f}, pods' end {GONE_SECONDS:.0f}), "
             f"the job has {left:.0f} s left",
-            why="a job that is ended by its timeout has no time left for the rollback",
-            hint="raise the job's timeout (templates: 60m), or lower rollout.deadline",
+            why="a job that is ended by its timeout has no time left for the rollback; "
+            "a token for the cluster that ends sooner counts, too",
+            hint="raise the job's timeout (templates: 60m; GitLab's id_tokens live as long), or lower rollout.deadline",
         )
 
 

@@ -132,6 +132,12 @@ class Session:
         self.deadline = deadline
         self.context = connection.context
 
+    def use(self, token: Token, work: Callable[[BoundedGitlab, Token, Session], T]) -> T:
+        """Use this very token, whatever it may do."""
+        client = self.connection._client(token)
+        client.deadline = self.deadline
+        return work(client, token, self)
+
     def run(self, operation: Operation, use: Callable[[BoundedGitlab, Token], T]) -> T:
         """Use the best token that may do it; where GitLab refuses one for lack of rights, the next.
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["CIContext", "MergeRequestVariables", "Token", "parse_time", "read_ci"]
+__all__ = ["CIContext", "MergeRequestVariables", "Token", "parse_duration", "parse_time", "read_ci"]
 
 _DURATION = re.compile(r"(?P<value>\d+(?:\.\d+)?)(?P<unit>ms|h|m|s)")
 _UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -71,6 +71,7 @@ class CIContext:
         job_timeout_seconds: ``CI_JOB_TIMEOUT`` (GitLab 15.7 and later).
         script_timeout_seconds: ``RUNNER_SCRIPT_TIMEOUT``, a Go duration such as ``50m``.
         open_merge_requests: ``CI_OPEN_MERGE_REQUESTS``: up to four ``group/project!iid`` of a branch pipeline.
+        ref_protected: ``CI_COMMIT_REF_PROTECTED``; None where nobody tells. Protected variables are absent elsewhere.
         tokens: What we may log in with, best first; see ``tokens.choose_tokens``.
     """
 
@@ -99,6 +100,7 @@ class CIContext:
     environment_url: str = ""
     merge_request: MergeRequestVariables | None = None
     open_merge_requests: tuple[str, ...] = ()
+    ref_protected: bool | None = None
     tokens: tuple[Token, ...] = ()
 
     @property
@@ -163,8 +165,8 @@ def read_ci(env: Mapping[str, str]) -> CIContext:
         job_name=text("CI_JOB_NAME"),
         job_url=text("CI_JOB_URL"),
         job_started_at=text("CI_JOB_STARTED_AT"),
-        job_timeout_seconds=_seconds(text("CI_JOB_TIMEOUT")),
-        script_timeout_seconds=_seconds(text("RUNNER_SCRIPT_TIMEOUT")),
+        job_timeout_seconds=parse_duration(text("CI_JOB_TIMEOUT")),
+        script_timeout_seconds=parse_duration(text("RUNNER_SCRIPT_TIMEOUT")),
         commit_sha=text("CI_COMMIT_SHA"),
         commit_ref=text("CI_COMMIT_REF_NAME"),
         commit_branch=text("CI_COMMIT_BRANCH"),
@@ -174,6 +176,7 @@ def read_ci(env: Mapping[str, str]) -> CIContext:
         environment_url=text("CI_ENVIRONMENT_URL"),
         merge_request=_merge_request(env),
         open_merge_requests=tuple(part.strip() for part in text("CI_OPEN_MERGE_REQUESTS").split(",") if part.strip()),
+        ref_protected={"true": True, "false": False}.get(text("CI_COMMIT_REF_PROTECTED")),
         tokens=_tokens(env),
     )
 
@@ -206,7 +209,7 @@ def _integer(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
-def _seconds(text: str) -> float | None:
+def parse_duration(text: str) -> float | None:
     """Parse seconds (``3600``) or a Go duration (``1h30m``), as the runner does; None for anything else."""
     if text.isascii() and text.isdigit():
         return float(text) or None

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from gitlab_mesh.gitlab.context import CIContext, Token
 
-__all__ = ["Operation", "choose_tokens", "describe_tokens", "explain_missing", "needs"]
+__all__ = ["Operation", "choose_tokens", "describe_tokens", "explain_missing", "least", "needs"]
 
 
 class Operation(StrEnum):
@@ -28,21 +28,30 @@ class Operation(StrEnum):
 
 _JOB_TOKEN_CAN = frozenset({Operation.READ, Operation.DEPLOYMENT})
 
+_REPORTER, _DEVELOPER = 20, 30
 # Scope and lowest role of a personal, project or group access token.
-_NEEDS = {
-    Operation.READ: "scope read_api (or api), role Reporter or higher",
-    Operation.NOTE: "scope api, role Reporter or higher",
-    Operation.DEPLOYMENT: "scope api, role Developer or higher; or the job's own CI_JOB_TOKEN",
-    Operation.STATUS: "scope api, role Developer or higher",
+_LEAST = {
+    Operation.READ: ("read_api", _REPORTER),
+    Operation.NOTE: ("api", _REPORTER),
+    Operation.DEPLOYMENT: ("api", _DEVELOPER),
+    Operation.STATUS: ("api", _DEVELOPER),
     # app/policies: resolve_note and update_merge_request come with developer_access (or with being the author).
-    Operation.RESOLVE: "scope api, role Developer or higher",
-    Operation.LABEL: "scope api, role Developer or higher",
+    Operation.RESOLVE: ("api", _DEVELOPER),
+    Operation.LABEL: ("api", _DEVELOPER),
 }
 
 
+def least(operation: Operation) -> tuple[str, int]:
+    """Return the narrowest scope and the lowest role (GitLab's number, 30: Developer) that allow the operation."""
+    return _LEAST[operation]
+
+
 def needs(operation: Operation) -> str:
-    """Return the scope and the role that allow the operation."""
-    return _NEEDS[operation]
+    """Return the scope and the role that allow the operation, in words."""
+    scope, level = _LEAST[operation]
+    role = "Reporter" if level == _REPORTER else "Developer"
+    job = "; or the job's own CI_JOB_TOKEN" if operation is Operation.DEPLOYMENT else ""
+    return f"scope {scope}{' (or api)' if scope != 'api' else ''}, role {role} or higher{job}"
 
 
 def choose_tokens(tokens: Sequence[Token], operation: Operation) -> tuple[Token, ...]:

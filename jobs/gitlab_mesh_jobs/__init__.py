@@ -2,6 +2,7 @@
 
 from gitlab_mesh.job import Job
 from gitlab_mesh_jobs.canary import JOB as CANARY
+from gitlab_mesh_jobs.doctor import JOB as DOCTOR
 from gitlab_mesh_jobs.load_check import JOB as LOAD_CHECK
 from gitlab_mesh_jobs.promote import JOB as PROMOTE
 from gitlab_mesh_jobs.recover import JOB as RECOVER
@@ -12,4 +13,4 @@ from gitlab_mesh_jobs.validate import JOB as VALIDATE
 
 __all__ = ["JOBS"]
 
-JOBS: tuple[Job, ...] = (CANARY, PROMOTE, ROLLBACK, RECOVER, STATUS, LOAD_CHECK, VALIDATE, SECURITY_SCAN)
+JOBS: tuple[Job, ...] = (CANARY, PROMOTE, ROLLBACK, RECOVER, STATUS, LOAD_CHECK, VALIDATE, SECURITY_SCAN, DOCTOR)

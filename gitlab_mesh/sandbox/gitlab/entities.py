@@ -15,6 +15,7 @@ from gitlab_mesh.sandbox.gitlab.state import (
     Note,
     Pipeline,
     Project,
+    Role,
     User,
 )
 
@@ -52,8 +53,9 @@ def present_user(user: User, base_url: str) -> dict[str, Any]:
     }
 
 
-def present_project(project: Project, base_url: str) -> dict[str, Any]:
-    """Return a project."""
+def present_project(project: Project, base_url: str, role: Role | None = None) -> dict[str, Any]:
+    """Return a project; ``role`` is the caller's, where it is told (not in lists of other entities)."""
+    access = {"access_level": int(role), "notification_level": 3} if role is not None else None
     return {
         "id": project.id,
         "name": project.name,
@@ -63,6 +65,7 @@ def present_project(project: Project, base_url: str) -> dict[str, Any]:
         "visibility": "private",
         "web_url": f"{base_url}/{project.path}",
         "only_allow_merge_if_all_discussions_are_resolved": project.threads_must_be_resolved,
+        "permissions": {"project_access": access, "group_access": None},
     }
 
 

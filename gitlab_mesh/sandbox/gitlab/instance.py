@@ -35,6 +35,14 @@ def get_user(call: Call) -> Answer:
     return json_answer({**present_user(call.caller.user, call.base_url), "bot": call.caller.user.bot})
 
 
+@endpoint("GET", "/personal_access_tokens/self")
+def get_own_token(call: Call) -> Answer:
+    """Tell an access token about itself (docs "Personal access tokens API"); also project and group tokens."""
+    scopes = list(call.caller.scopes)
+    body = {"name": "gitlab-mesh", "revoked": False, "active": True, "scopes": scopes, "expires_at": None}
+    return json_answer({"id": call.caller.user.id, "user_id": call.caller.user.id, **body})
+
+
 @endpoint("GET", "/job", job_token=True)
 def get_own_job(call: Call) -> Answer:
     """Tell a job token its job."""
@@ -53,7 +61,7 @@ def list_projects(call: Call) -> Answer:
 @endpoint("GET", "/projects/:id", role=Role.GUEST)
 def get_project(call: Call) -> Answer:
     """Read one project."""
-    return json_answer(present_project(call.project, call.base_url))
+    return json_answer(present_project(call.project, call.base_url, call.caller.role_in(call.project)))
 
 
 @endpoint("POST", "/projects/:id/uploads")
