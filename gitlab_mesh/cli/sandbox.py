@@ -46,7 +46,16 @@ def sandbox() -> None:
     help="Let an image tag behave like another one, such as 2.0.0=bad; may be repeated.",
 )
 @click.option("--directory", type=click.Path(path_type=Path), help="For files and logs; default: a temporary one.")
-def up(image: str, replicas: int, traffic: float, behaviours: tuple[str, ...], directory: Path | None) -> None:
+@click.option(
+    "--policy",
+    type=click.Choice(["short", "default"]),
+    default="short",
+    show_default=True,
+    help="Times of mesh.yaml: those of the demo (a release takes half a minute), or those of production.",
+)
+def up(
+    image: str, replicas: int, traffic: float, behaviours: tuple[str, ...], directory: Path | None, policy: str
+) -> None:
     """Start a sandbox and keep it running until Ctrl-C.
 
     It is an emulator: a real Envoy and real processes behind it, driven by an API server that answers like
@@ -63,6 +72,10 @@ def up(image: str, replicas: int, traffic: float, behaviours: tuple[str, ...], d
         directory=directory.resolve() if directory else None,
     )
     with Sandbox.start(spec) as running:
+        if policy == "short":
+            from gitlab_mesh.cli.demo_run import mesh_yaml
+
+            running.config.write_text(mesh_yaml(), encoding="utf-8")
         click.echo(_describe(running, traffic))
         _wait_for_the_end()
         click.echo("ending …")
