@@ -10,9 +10,17 @@ import pytest
 
 from tests.e2e.controlplane.control_plane import ControlPlane
 from tests.e2e.controlplane.programs import Programs, find_programs, why_not
+from tests.e2e.mesh import isolation
+from tests.e2e.mesh.mesh import Mesh
 
 HERE = Path(__file__).parent
 _REQUIRED = os.environ.get("GITLAB_MESH_REQUIRE_E2E") == "1"  # read before a fixture clears the environment
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Enter a network of our own while this process has a single thread (a worker of xdist never has)."""
+    if not hasattr(config, "workerinput") and not config.option.collectonly and not why_not():
+        isolation.enter()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,3 +52,14 @@ def control_plane(programs: Programs, tmp_path_factory: pytest.TempPathFactory) 
         plane.start()
         plane.install_crds()
         yield plane
+
+
+@pytest.fixture(scope="session")
+def mesh(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """A cluster with Istio as istioctl installs it: ingress gateway, injection, STRICT mutual TLS, request metrics."""
+    if not isolation.is_inside():
+        pytest.fail("the end-to-end tier runs in one process: start pytest without -n")
+    with Mesh(programs, tmp_path_factory.mktemp("mesh") / "mesh") as running:
+        running.start()
+        yield running
+        assert running.node.problems == []

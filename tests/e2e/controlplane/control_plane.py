@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -154,12 +154,15 @@ class ControlPlane:
         wait_until("kube-apiserver", probe, seconds=seconds)
 
     def start_controllers(self, *, nodes: int = 1) -> None:
-        """Start kube-controller-manager, kube-scheduler and kwok, and make nodes on which every pod "runs" at once."""
-        kubeconfig = str(self.kubeconfig("admin"))
-        self._define_controllers(kubeconfig)
+        """Start kube-controller-manager and kube-scheduler.
+
+        Args:
+            nodes: So many nodes of kwok, on which every pod "runs" at once; 0: somebody else brings nodes.
+        """
+        self._define_controllers(str(self.kubeconfig("admin")))
         for index in range(nodes):
             self.apply(_node(f"node-{index}"))
-        for name in ("kube-controller-manager", "kube-scheduler", "kwok"):
+        for name in ("kube-controller-manager", "kube-scheduler", *(["kwok"] if nodes else [])):
             self._launch(name)
 
     def install_crds(self) -> None:
@@ -246,6 +249,22 @@ class ControlPlane:
             timeout=timeout,
         )
 
+    @contextlib.contextmanager
+    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
+        """Yield the lines of an answer that goes on (a watch), as admin."""
+        headers = {"Authorization": f"Bearer {self._tokens['admin']}"}
+        authority = str(self.directory / "apiserver.crt")
+        with requests.Session() as http:  # of its own: it holds its connection
+            http.trust_env = False
+            with http.get(self.url + path, headers=headers, verify=authority, stream=True, timeout=(5, 330)) as answer:
+                answer.raise_for_status()
+                yield answer.iter_lines(chunk_size=None)
+
+    def render_kubeconfig(self, token: str, *, namespace: str = "default") -> str:
+        """Return the text of a kubeconfig for a token."""
+        authority = self._certificate.certificate_pem
+        return render_kubeconfig(self.url, token, authority_pem=authority, namespace=namespace)
+
     # ---- how it is started
 
     def _launch(self, name: str, env: Mapping[str, str] | None = None) -> None:
@@ -267,8 +286,7 @@ class ControlPlane:
 
     def _write_kubeconfig(self, name: str, token: str, namespace: str) -> Path:
         path = self.directory / f"{name}.kubeconfig"
-        authority = self._certificate.certificate_pem
-        path.write_text(render_kubeconfig(self.url, token, authority_pem=authority, namespace=namespace))
+        path.write_text(self.render_kubeconfig(token, namespace=namespace))
         return path
 
     def _define(self, client: int, peer: int, secure: int) -> None:
@@ -294,11 +312,13 @@ class ControlPlane:
     def _define_controllers(self, kubeconfig: str) -> None:
         here = self.directory
         stages = [self.programs.path(f"stages-{name}.yaml") for name in ("node-fast", "node-heartbeat", "pod-fast")]
-        (here / "stages.yaml").write_text(self.kwok_stages([stage.read_text() for stage in stages]))
+        (here / "stages.yaml").write_text("\n---\n".join(stage.read_text() for stage in stages))
         self._argv["kube-controller-manager"] = [
             str(self.programs.path("kube-controller-manager")), f"--kubeconfig={kubeconfig}",
             f"--service-account-private-key-file={here}/accounts.key", f"--root-ca-file={here}/apiserver.crt",
-            "--controllers=*,-nodeipam", "--leader-elect=false", "--secure-port=0",
+            "--controllers=*,-node-ipam-controller", "--leader-elect=false", "--secure-port=0",
+            # Nodes of the tests say once that they are ready and send no heartbeats.
+            "--node-monitor-grace-period=24h",
         ]  # fmt: skip
         self._argv["kube-scheduler"] = [
             str(self.programs.path("kube-scheduler")), f"--kubeconfig={kubeconfig}", "--leader-elect=false",
@@ -308,10 +328,6 @@ class ControlPlane:
             str(self.programs.path("kwok")), f"--kubeconfig={kubeconfig}", "--manage-all-nodes=true",
             "--cidr=10.244.0.0/16", f"--config={here}/stages.yaml",
         ]  # fmt: skip
-
-    def kwok_stages(self, stages: Sequence[str]) -> str:
-        """Return kwok's configuration: what it does with nodes and pods. A mesh holds back what it runs for real."""
-        return "\n---\n".join(stages)
 
 
 def _node(name: str) -> Object:

@@ -1,0 +1,89 @@
+"""The data plane is Istio's own: injection, validation, identities, STRICT mutual TLS, metrics with Istio's labels."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from gitlab_mesh.core.metrics.exposition import parse_exposition
+from gitlab_mesh.core.metrics.istio import REQUESTS
+from gitlab_mesh.sandbox.shop import HOST, NAMESPACE
+from tests.e2e.mesh.mesh import Mesh
+from tests.e2e.mesh.shop import Shop
+
+INSIDE = "shop.shop.svc.cluster.local"
+
+
+@pytest.fixture(scope="module")
+def shop(mesh: Mesh) -> Iterator[Shop]:
+    with Shop.deploy(mesh, replicas=1) as deployed:
+        yield deployed
+
+
+def test_the_injector_adds_a_native_sidecar(mesh: Mesh, shop: Shop) -> None:
+    pod = mesh.pod(NAMESPACE, "shop-")
+    names = [one["name"] for one in pod.body["spec"]["initContainers"]]
+    assert names == ["istio-proxy"]
+    assert pod.body["metadata"]["annotations"]["sidecar.istio.io/status"]
+
+
+def test_users_and_pods_reach_the_shop(mesh: Mesh, shop: Shop) -> None:
+    answers = [mesh.request(HOST), mesh.request_from(shop.client, INSIDE)]
+    assert [(answer.status, answer.version) for answer in answers] == [(200, shop.version)] * 2
+
+
+def test_plaintext_does_not_reach_a_pod(mesh: Mesh, shop: Shop) -> None:
+    pod = mesh.pod(NAMESPACE, "shop-")
+    argv = ["curl", "-s", "-m", "5", "--noproxy", "*", f"http://{pod.address}:8080/"]
+    assert mesh.exec(shop.client, argv).returncode == 56  # the connection was reset
+
+
+def test_the_validation_webhook_refuses_what_kubernetes_takes(mesh: Mesh, shop: Shop) -> None:
+    route = {"host": "shop"}
+    bad = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "bad", "namespace": NAMESPACE},
+        "spec": {"hosts": ["bad"], "http": [{"match": [{"uri": {"regex": "["}}], "route": [{"destination": route}]}]},
+    }
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        mesh.plane.apply(bad)
+    assert "validation.istio.io" in caught.value.stderr
+
+
+def test_every_proxy_counts_with_istios_labels(mesh: Mesh, shop: Shop) -> None:
+    mesh.request(HOST)
+    mesh.request_from(shop.client, INSIDE)
+
+    def series(pod_name: str, namespace: str, **wanted: str) -> float:
+        samples = parse_exposition(
+            mesh.metrics(mesh.pod(namespace, pod_name)), names=frozenset({REQUESTS, f"envoy_{REQUESTS}"})
+        )
+        return sum(s.value for s in samples if all(s.labels.get(k) == v for k, v in wanted.items()))
+
+    target = {
+        "destination_workload": "shop",
+        "destination_workload_namespace": "shop",
+        "destination_service": INSIDE,
+        "response_code": "200",
+    }
+    identity = "spiffe://cluster.local/ns/shop/sa/default"
+    at_destination = {
+        "reporter": "destination",
+        "connection_security_policy": "mutual_tls",
+        "source_principal": identity,
+    }
+    for pod_name, namespace, labels in (
+        ("istio-ingressgateway-", "istio-system", {"reporter": "source", "destination_subset": "stable"}),
+        ("client", NAMESPACE, {"reporter": "source", "destination_principal": identity}),
+        ("shop-", NAMESPACE, at_destination),
+    ):
+        assert series(pod_name, namespace, **target, **labels) >= 1, pod_name
+
+
+def test_no_proxy_refused_a_configuration(mesh: Mesh, shop: Shop) -> None:
+    log = (mesh.plane.directory / "log").glob("*.discovery.log")
+    refused = [line for path in log for line in path.read_text().splitlines() if "ACK ERROR" in line]
+    assert refused == []
