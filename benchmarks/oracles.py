@@ -21,7 +21,7 @@ from typing import Any
 from gitlab_mesh.adapters.manifests import FileManifests
 from gitlab_mesh.core.analysis.engine import analyze
 from gitlab_mesh.core.analysis.model import Document, Level, Options
-from gitlab_mesh.core.analysis.registry import registered
+from gitlab_mesh.core.analysis.ruleset import registered
 
 REFERENCES = {
     "authz.AuthorizationPoliciesAnalyzer": {"GM0187"},

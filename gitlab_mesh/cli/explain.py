@@ -19,7 +19,7 @@ __all__ = ["explain"]
 def explain(code: str | None, write: Path | None) -> None:
     """Explain a finding's code (GM0101, or Istio's IST0101); without a code, list all."""
     from gitlab_mesh.core.analysis.pages import render_index, render_page
-    from gitlab_mesh.core.analysis.registry import find_rule, registered
+    from gitlab_mesh.core.analysis.ruleset import find_rule, registered
 
     if write is not None:
         write.mkdir(parents=True, exist_ok=True)

@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Sequence
 
 from gitlab_mesh.core.analysis.mesh import Mesh
-from gitlab_mesh.core.analysis.model import Document, Level, Options, Problem
-from gitlab_mesh.core.analysis.registry import Check, ObjectCheck, Rule, describe, registered
+from gitlab_mesh.core.analysis.model import Document, Options, Problem
+from gitlab_mesh.core.analysis.registry import Check, ObjectCheck, Rule
+from gitlab_mesh.core.analysis.ruleset import registered
 from gitlab_mesh.core.istio_schema.check import check_document
 
 __all__ = ["analyze", "analyze_schema", "run_rules"]
-
-describe(
-    "GM0001",
-    "a rule failed",
-    Level.ERROR,
-    why="a rule of ours met something that it did not expect; the other rules ran",
-    mend="report it with the document that is named here",
-)
 
 
 def analyze_schema(documents: Iterable[Document]) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from gitlab_mesh.core.analysis.findings import Summary, build_findings, fingerpr
 from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Finding, Level, Options, Problem
 from gitlab_mesh.core.analysis.reading import Manifests, ManifestSet
-from gitlab_mesh.core.analysis.registry import registered
+from gitlab_mesh.core.analysis.ruleset import registered
 from gitlab_mesh.core.analysis.suppress import Suppression, annotation_reason, parse_comment, unused
 
 __all__ = ["Inspection", "Request", "inspect"]

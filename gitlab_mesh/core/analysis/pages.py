@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gitlab_mesh.core.analysis.registry import Rule, registered
+from gitlab_mesh.core.analysis.registry import Rule
+from gitlab_mesh.core.analysis.ruleset import registered
 
 __all__ = ["render_index", "render_page"]
 
@@ -26,7 +27,8 @@ def render_page(rule: Rule) -> str:
     parts += ["", "## Why it matters", "", _sentence(rule.why), "", "## What to do", "", _sentence(rule.mend), ""]
     for title, text in (("Has the finding", rule.bad), ("Has not", rule.good)):
         if text:
-            parts += [f"## {title}", "", "```yaml", text.rstrip("\n"), "```", ""]
+            shown = text.removeprefix("---\n").rstrip("\n")
+            parts += [f"## {title}", "", "```yaml", shown, "```", ""]
     return "\n".join(parts)
 
 

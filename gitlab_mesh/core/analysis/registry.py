@@ -16,10 +16,9 @@ __all__ = [
     "Rule",
     "Suite",
     "describe",
-    "find_rule",
     "object_rule",
-    "registered",
     "rule",
+    "rules_by_code",
 ]
 
 Check = Callable[[Mesh], Iterable[Problem]]
@@ -128,16 +127,6 @@ def object_rule(code: str, title: str, level: Level, **facts: Unpack[Facts]) -> 
     return register
 
 
-def registered() -> dict[str, Rule]:
-    """Return every rule by code, in order; importing ``core.analysis.rules`` fills the table."""
-    import gitlab_mesh.core.analysis.engine
-    import gitlab_mesh.core.analysis.rules  # noqa: F401 - both register
-
+def rules_by_code() -> dict[str, Rule]:
+    """Return what has been registered so far, in the order of codes; ``ruleset`` has everything."""
     return dict(sorted(_RULES.items()))
-
-
-def find_rule(code: str) -> Rule | None:
-    """Return the rule of this code; Istio's codes find the first rule that carries them."""
-    rules = registered()
-    word = code.upper()
-    return rules.get(word) or next((rule for rule in rules.values() if word and rule.istio == word), None)

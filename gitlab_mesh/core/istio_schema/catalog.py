@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["KINDS", "SERVED", "KindSchema", "engine_kind"]
+__all__ = ["API_VERSIONS", "KINDS", "SERVED", "KindSchema", "engine_kind"]
 
 
 class KindSchema(NamedTuple):
@@ -78,6 +78,26 @@ _GROUPS = {
     "apiextensions.k8s.io": {"CustomResourceDefinition"},
     "policy": {"PodDisruptionBudget"},
 }
+
+_NEWEST = {
+    "install.istio.io": "v1alpha1",
+    "gateway.networking.k8s.io": "v1",
+    "": "v1",
+    "apps": "v1",
+    "batch": "v1",
+    "networking.k8s.io": "v1",
+    "admissionregistration.k8s.io": "v1",
+    "apiextensions.k8s.io": "v1",
+    "policy": "v1",
+}
+API_VERSIONS: dict[str, str] = {
+    "KubernetesGateway": "gateway.networking.k8s.io/v1",
+    **{kind: f"{group}/{version}".lstrip("/") for group, version in _NEWEST.items() for kind in _GROUPS[group]},
+    **dict.fromkeys(("TCPRoute", "TLSRoute", "UDPRoute", "ListenerSet"), "gateway.networking.k8s.io/v1alpha2"),
+    "ReferenceGrant": "gateway.networking.k8s.io/v1beta1",
+    **{kind: versions[0] for kind, versions in SERVED.items()},
+}
+"""The newest version of each kind, with its group."""
 
 
 def engine_kind(api_version: str, kind: str) -> str:

@@ -12,7 +12,7 @@ import yaml
 
 from gitlab_mesh.adapters.manifests import FileManifests
 from gitlab_mesh.core.analysis.inspection import Request, inspect
-from gitlab_mesh.core.analysis.registry import registered
+from gitlab_mesh.core.analysis.ruleset import registered
 
 EXAMPLES = [text for rule in registered().values() for text in (rule.bad, rule.good) if text]
 ODD: list[Any] = [None, "", "*", 0, -1, 1.5, True, [], {}, [None], {"x": None}, "a" * 300, "{{ x }}", [[]], {"": ""}]

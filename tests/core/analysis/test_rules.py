@@ -10,7 +10,8 @@ from gitlab_mesh.adapters.manifests import FileManifests
 from gitlab_mesh.core.analysis.engine import analyze
 from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Options, Problem
-from gitlab_mesh.core.analysis.registry import Rule, registered
+from gitlab_mesh.core.analysis.registry import Rule
+from gitlab_mesh.core.analysis.ruleset import registered
 
 RULES = registered()
 CHECKED = [rule for rule in RULES.values() if rule.check or rule.each]

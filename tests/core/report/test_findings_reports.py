@@ -13,7 +13,7 @@ import pytest
 from gitlab_mesh.core.analysis.findings import Summary
 from gitlab_mesh.core.analysis.formats import render_code_quality, render_sast
 from gitlab_mesh.core.analysis.model import Finding, Level
-from gitlab_mesh.core.analysis.registry import registered
+from gitlab_mesh.core.analysis.ruleset import registered
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "gitlab-data"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from gitlab_mesh.core.analysis.findings import Summary
 from gitlab_mesh.core.analysis.model import Finding, Level
-from gitlab_mesh.core.analysis.registry import registered
+from gitlab_mesh.core.analysis.ruleset import registered
 
 __all__ = ["render_code_quality", "render_sast"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from gitlab_mesh.core.analysis.findings import Summary
 from gitlab_mesh.core.analysis.model import Finding, Level
-from gitlab_mesh.core.analysis.registry import registered
+from gitlab_mesh.core.analysis.ruleset import registered
 from gitlab_mesh.core.report.markdown import clean_text
 
 __all__ = ["finding_json", "render_json", "render_junit", "render_sarif"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from gitlab_mesh.core.analysis import reading, suppress
 from gitlab_mesh.core.analysis.rules import (
     ambient,
     annotation_use,
@@ -17,9 +16,7 @@ from gitlab_mesh.core.analysis.rules import (
     route_destinations,
     route_gateways,
     route_order,
-    security_access,
-    security_edges,
-    security_mtls,
+    security,
     selections,
     services,
     shape_authentication,
@@ -45,14 +42,11 @@ __all__ = [
     "httproutes",
     "injection",
     "policies",
-    "reading",
     "references",
     "route_destinations",
     "route_gateways",
     "route_order",
-    "security_access",
-    "security_edges",
-    "security_mtls",
+    "security",
     "selections",
     "services",
     "shape_authentication",
@@ -65,6 +59,5 @@ __all__ = [
     "shape_virtualservice",
     "shape_warnings",
     "shape_workloads",
-    "suppress",
     "upkeep",
 ]

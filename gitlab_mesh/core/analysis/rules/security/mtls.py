@@ -1,24 +1,25 @@
-"""Security: mutual TLS, and what takes it away again."""
+"""Mutual TLS on the side of the server, and what takes it away again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gitlab_mesh.core.analysis.examples import example, pod_example
 from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
 from gitlab_mesh.core.analysis.posture import effective_mtls
 from gitlab_mesh.core.analysis.registry import object_rule, rule
-from gitlab_mesh.core.analysis.rules.shape_destinationrule import traffic_policies
 from gitlab_mesh.core.analysis.workloads import matches, selector_of
 
 __all__: list[str] = []
 
-_PEER = (
-    "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default, namespace: %s}\nspec: {%s}\n"
-)
 _STRICT = "mtls: {mode: STRICT}"
 _NSA = ("NSA-CISA Kubernetes Hardening: encryption in transit", "NIST SP 800-204A")
-_POD = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: shop, namespace: shop, labels: {app: shop%s}}\nspec: {containers: [{name: shop, ports: [{containerPort: 8080}]}%s]}\n"
+_PODS = pod_example("containers: [{name: shop, ports: [{containerPort: 8080}]}]")
+
+
+def _peer(spec: str, namespace: str = "shop", name: str = "default") -> str:
+    return example("PeerAuthentication", spec, name=name, namespace=namespace)
 
 
 @rule(
@@ -30,9 +31,8 @@ _POD = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: shop, namespace: shop, 
     why="plaintext from inside the network is accepted: whoever has a pod, or the wire, can read and call",
     mend="apply a PeerAuthentication with mtls.mode STRICT in the root namespace, or in this namespace",
     references=_NSA,
-    bad="apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop, namespace: shop}\nspec: {template: {metadata: {labels: {app: shop}}}}\n",
-    good="apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop, namespace: shop}\nspec: {template: {metadata: {labels: {app: shop}}}}\n"
-    "---\n" + _PEER % ("istio-system", _STRICT),
+    bad=_PODS,
+    good=_PODS + _peer(_STRICT, "istio-system"),
 )
 def check_strict(mesh: Mesh) -> Iterator[Problem]:
     """The effective mode of each workload, where no policy says anything."""
@@ -54,8 +54,8 @@ def check_strict(mesh: Mesh) -> Iterator[Problem]:
     why="plaintext is accepted for what this policy selects",
     mend="write STRICT; migrate clients without a sidecar first",
     references=_NSA,
-    bad=_PEER % ("shop", "mtls: {mode: PERMISSIVE}"),
-    good=_PEER % ("shop", _STRICT),
+    bad=_peer("mtls: {mode: PERMISSIVE}"),
+    good=_peer(_STRICT),
 )
 def check_weak(document: Document) -> Iterator[Problem]:
     """PERMISSIVE and DISABLE of policies and their ports."""
@@ -76,10 +76,8 @@ def check_weak(document: Document) -> Iterator[Problem]:
     reads=("PeerAuthentication",),
     why="only the oldest one holds; after a rebuild of the cluster it may be another one",
     mend="keep one policy a scope",
-    bad=_PEER % ("shop", _STRICT)
-    + "---\n"
-    + (_PEER % ("shop", "mtls: {mode: DISABLE}")).replace("name: default", "name: two"),
-    good=_PEER % ("shop", _STRICT),
+    bad=_peer(_STRICT) + _peer("mtls: {mode: DISABLE}", name="two"),
+    good=_peer(_STRICT),
 )
 def check_scopes(mesh: Mesh) -> Iterator[Problem]:
     """Namespaces, or selectors, with two policies."""
@@ -92,35 +90,6 @@ def check_scopes(mesh: Mesh) -> Iterator[Problem]:
 
 
 @rule(
-    "GM2004",
-    "mTLS switched off on the client's side",
-    Level.ERROR,
-    suite="security",
-    reads=("DestinationRule",),
-    why="sidecars send plaintext (or TLS without identity) to this host; under STRICT its requests fail",
-    mend="remove tls, or write ISTIO_MUTUAL: Istio uses mTLS by itself where both sides can",
-    references=_NSA,
-    bad="apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: shop, namespace: shop}\n"
-    "spec: {host: shop, trafficPolicy: {tls: {mode: DISABLE}}}\n",
-    good="apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: shop, namespace: shop}\n"
-    "spec: {host: shop, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}\n",
-)
-def check_client_side(mesh: Mesh) -> Iterator[Problem]:
-    """tls.mode DISABLE or SIMPLE to hosts of the cluster."""
-    suffix = f".svc.{mesh.options.cluster_domain}"
-    for document in mesh.of("DestinationRule"):
-        host = document.spec.get("host")
-        if not isinstance(host, str) or not (
-            mesh.fqdn(host, document.namespace).endswith(suffix) or host in ("*", "*.local")
-        ):
-            continue
-        for path, policy in traffic_policies(document):
-            mode = mapping(policy.get("tls")).get("mode")
-            if mode in ("DISABLE", "SIMPLE"):
-                yield Problem(document, (*path, "tls", "mode"), f"requests to {host} go without mTLS ({mode})")
-
-
-@rule(
     "GM2005",
     "port-level mTLS for a port that nobody has",
     Level.WARNING,
@@ -128,9 +97,8 @@ def check_client_side(mesh: Mesh) -> Iterator[Problem]:
     reads=("PeerAuthentication", "Pod", "Deployment"),
     why="the setting is for the pod's port, not for the Service's: as written it holds for nothing",
     mend="write the containerPort",
-    bad=_PEER % ("shop", "selector: {matchLabels: {app: shop}}, portLevelMtls: {80: {mode: STRICT}}") + _POD % ("", ""),
-    good=_PEER % ("shop", "selector: {matchLabels: {app: shop}}, portLevelMtls: {8080: {mode: STRICT}}")
-    + _POD % ("", ""),
+    bad=_peer("selector: {matchLabels: {app: shop}}, portLevelMtls: {80: {mode: STRICT}}") + _PODS,
+    good=_peer("selector: {matchLabels: {app: shop}}, portLevelMtls: {8080: {mode: STRICT}}") + _PODS,
 )
 def check_port_level(mesh: Mesh) -> Iterator[Problem]:
     """PortLevelMtls against the container ports of the selected pods."""
@@ -156,11 +124,11 @@ def check_port_level(mesh: Mesh) -> Iterator[Problem]:
                 )
 
 
-_EXCLUDING = (
-    "traffic.sidecar.istio.io/excludeInboundPorts",
-    "traffic.sidecar.istio.io/excludeOutboundPorts",
-    "traffic.sidecar.istio.io/excludeOutboundIPRanges",
+_EXCLUDING = tuple(
+    f"traffic.sidecar.istio.io/{word}"
+    for word in ("excludeInboundPorts", "excludeOutboundPorts", "excludeOutboundIPRanges")
 )
+_INCLUDING = tuple(f"traffic.sidecar.istio.io/{word}" for word in ("includeInboundPorts", "includeOutboundIPRanges"))
 
 
 @rule(
@@ -169,29 +137,31 @@ _EXCLUDING = (
     Level.WARNING,
     suite="security",
     reads=("Pod", "Deployment"),
+    references=("CIS Kubernetes 5.2.5",),
     why="no mTLS, no authorization, no telemetry for it, or for the traffic that is excluded",
     mend="let it be injected; if that cannot be, limit it with a NetworkPolicy",
-    bad="apiVersion: v1\nkind: Pod\nmetadata: {name: shop, namespace: shop, labels: {sidecar.istio.io/inject: 'false'}}\n",
-    good="apiVersion: v1\nkind: Pod\nmetadata: {name: shop, namespace: shop}\n",
+    bad=pod_example(labels="sidecar.istio.io/inject: 'false'"),
+    good=pod_example(),
 )
 def check_outside(mesh: Mesh) -> Iterator[Problem]:
-    """Opt-out, host network, excluded ports and ranges."""
+    """Opt-out, host network, ports and ranges that do not go through the proxy."""
     for workload in mesh.workloads:
         meta: Path = (*workload.path, "metadata")
         if workload.inject == "false":
             yield Problem(workload.document, meta, "injection is switched off for it")
         if workload.host_network:
-            yield Problem(
-                workload.document, (*workload.path, "spec", "hostNetwork"), "host network: it is never injected"
-            )
-        for key in _EXCLUDING:
-            if workload.annotations.get(key):
-                yield Problem(
-                    workload.document, (*meta, "annotations", key), f"{key} takes traffic past the proxy", at_key=True
-                )
+            path: Path = (*workload.path, "spec", "hostNetwork")
+            yield Problem(workload.document, path, "host network: it is never injected")
+        notes = workload.annotations
+        past = [key for key in _EXCLUDING if notes.get(key)]
+        past += [key for key in _INCLUDING if notes.get(key, "*") != "*"]
+        for key in past:
+            message = f"{key} takes traffic past the proxy"
+            yield Problem(workload.document, (*meta, "annotations", key), message, at_key=True)
 
 
 _MTLS_KEYS = ("principals", "notPrincipals", "namespaces", "notNamespaces", "serviceAccounts", "notServiceAccounts")
+_BY_NAMESPACE = example("AuthorizationPolicy", "action: DENY, rules: [{from: [{source: {namespaces: [web]}}]}]")
 
 
 @rule(
@@ -203,13 +173,8 @@ _MTLS_KEYS = ("principals", "notPrincipals", "namespaces", "notNamespaces", "ser
     references=("KIA0105",),
     why="plaintext has no identity: an ALLOW never admits it, but a DENY by identity does not stop it",
     mend="require STRICT mTLS for these pods",
-    bad="apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: shop, namespace: shop}\n"
-    "spec: {action: DENY, rules: [{from: [{source: {namespaces: [web]}}]}]}\n" + _POD % ("", ""),
-    good="apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: shop, namespace: shop}\n"
-    "spec: {action: DENY, rules: [{from: [{source: {namespaces: [web]}}]}]}\n"
-    + _POD % ("", "")
-    + "---\n"
-    + _PEER % ("shop", _STRICT),
+    bad=_BY_NAMESPACE + _PODS,
+    good=_BY_NAMESPACE + _PODS + _peer(_STRICT),
 )
 def check_identity(mesh: Mesh) -> Iterator[Problem]:
     """Sources that need an identity, for pods that take plaintext."""
