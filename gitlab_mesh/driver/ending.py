@@ -27,8 +27,9 @@ def scale_down(run: Run, action: Action, state: RolloutState) -> None:
     """Let the canary's pods end normally, endpoints first."""
     run.ledger.write(phase="clean-up")
     for namespace, name in _created_deployments(run):
-        if find_ours(run.ports.cluster, namespace, name, run.ledger.record.id) is not None:
-            scale(run.ports.cluster, namespace, name, 0)
+        found = find_ours(run.ports.cluster, namespace, name, run.ledger.record.id)
+        if found is not None:
+            scale(run.ports.cluster, found, 0)
 
 
 def delete(run: Run, action: Action, state: RolloutState) -> None:

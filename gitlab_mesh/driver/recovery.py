@@ -73,10 +73,15 @@ def roll_back(
 
 
 def _former_share(ports: ServicePorts, record: Record) -> float | None:
-    """What the canary had at most before weight 0, where that is written already; None if nobody knows."""
+    """Return a share that proxies surely followed before weight 0; None if nobody knows.
+
+    The recorded step's weight may just have been written; the one before was confirmed.
+    """
+    if not record.steps:
+        return None
     if f"Deployment/{ports.service.namespace}/{ports.service.stable_workload}" in record.originals:
-        return 1.0
-    return record.steps[record.step] if 0 <= record.step < len(record.steps) else None
+        return record.steps[-1]
+    return record.steps[min(max(0, record.step - 1), len(record.steps) - 1)]
 
 
 def is_patched(ports: ServicePorts, record: Record) -> bool:

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from gitlab_mesh.config.model import ServiceConfig
+from gitlab_mesh.core.judge.schedule import BudgetSchedule
 from gitlab_mesh.core.mesh.route import RouteState
+from gitlab_mesh.core.mesh.weights import MIN_SHARE
 from gitlab_mesh.core.metrics.counts import Side, SideTarget
-from gitlab_mesh.core.rollout import Plan, Step
+from gitlab_mesh.core.rollout import Plan, Ramp, Step
 from gitlab_mesh.core.workload import SideState, release_template, template_hash
-from gitlab_mesh.errors import UsageError
+from gitlab_mesh.errors import ObjectMissingError, UsageError
 
 _IMAGE = re.compile(r"[A-Za-z0-9][\w.-]*(:\d+)?(/[\w.-]+)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?")
 """Reference of an image as Kubernetes takes it (distribution/reference grammar, without its rarer forms)."""
 
-__all__ = ["Release", "plan_release", "targets_of"]
+__all__ = ["Release", "plan_release", "require_whole", "targets_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,20 @@ def plan_release(
         enforce=service.judge.mode == "enforce",
         first=stable is None,
         hotfix=bool(hotfix),
+        watch_seconds=rollout.watch.duration,
+        ramp=_ramp_of(service),
     )
     label = image or ", ".join(str(item.get("image")) for item in template["spec"]["containers"])
     return Release(service, label, template, stable, manifest, plan, again, hotfix)
+
+
+def _ramp_of(service: ServiceConfig) -> Ramp:
+    schedule = BudgetSchedule(
+        least=MIN_SHARE,
+        look_seconds=service.rollout.look_interval,
+        control=service.rollout.watch.stable_share / 100,
+    )
+    return Ramp(schedule, service.judge)
 
 
 def _require_label(stable: SideState, service: ServiceConfig) -> None:
@@ -135,6 +148,20 @@ def _require_label(stable: SideState, service: ServiceConfig) -> None:
             why="the two sides are told apart by it: subsets select pods by labels",
             hint=f"add `{label}: {service.subsets.stable}` to spec.template.metadata.labels of the Deployment, "
             "or name another label in mesh.yaml: subsets: {label: …}",
+        )
+
+
+def require_whole(route: RouteState, service: ServiceConfig) -> None:
+    """Refuse to move some of a service's routes while others do not exist.
+
+    Raises:
+        ObjectMissingError: One does not exist.
+    """
+    if route.missing:
+        raise ObjectMissingError(
+            f"{service.route.kind} {', '.join(route.missing)} of {service.namespace} does not exist",
+            why=f"{', '.join(route.names)} does; all routes of a service move together",
+            hint=f"create it, or take it out of services.{service.name}.route.also in mesh.yaml",
         )
 
 

@@ -24,6 +24,9 @@ T = TypeVar("T")
 TAKEN_OVER = "gitlab-mesh.dev/taken-over"
 """Annotation on the stable Deployment or the DestinationRule for the moment of a takeover; see ``fend_off``."""
 
+_ROUTE_ATTEMPTS = 5
+"""How often the fence is tried while somebody else writes the route at the same moment."""
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -128,12 +131,27 @@ def _touch(ports: ServicePorts, record: Record, key: str) -> None:
 
 
 def take_route(ports: ServicePorts, ledger: Ledger) -> RouteState | None:
-    """Put our fence on the route; None if the route itself is gone, and with it the canary's share."""
-    try:
-        route = ports.router.read()
-    except ObjectMissingError as error:
-        ports.console.line(error.what, tone="warn")
-        return None
-    if route.fence is None and not ledger.record.originals:
-        return route
-    return ports.router.apply(ports.router.plan_take_over(route, ledger.fence))
+    """Put our fence on the route; None if the route itself is gone, and with it the canary's share.
+
+    Raises:
+        ConflictError: Somebody else took over after us; their fence stays.
+    """
+    for left in reversed(range(_ROUTE_ATTEMPTS)):
+        try:
+            route = ports.router.read()
+        except ObjectMissingError as error:
+            ports.console.line(error.what, tone="warn")
+            return None
+        # A record that is ours after the route was read: whoever takes over from us has not fenced that route yet,
+        # and the patch tests what was read.
+        taken = ledger.taken_by()
+        if taken:
+            raise ConflictError(taken)
+        if route.fence is None and not ledger.record.originals:
+            return route
+        try:
+            return ports.router.apply(ports.router.plan_take_over(route, ledger.fence))
+        except ConflictError:  # somebody wrote the route in between; nobody else would take the traffic back
+            if not left:
+                raise
+    raise AssertionError("unreachable: the last attempt returns or raises")

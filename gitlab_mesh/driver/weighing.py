@@ -5,6 +5,7 @@ from __future__ import annotations
 from gitlab_mesh.core.mesh.route import RouteState
 from gitlab_mesh.core.report.model import Outcome
 from gitlab_mesh.core.rollout import Action, RolloutState, Verb
+from gitlab_mesh.driver.release import require_whole
 from gitlab_mesh.driver.run import Run
 from gitlab_mesh.errors import ConflictError, GitlabMeshError, ObjectMissingError
 
@@ -29,6 +30,7 @@ def _raise_weight(run: Run, action: Action, state: RolloutState) -> None:
         **run.judged(),
     )
     route = _owned_route(run)
+    require_whole(route, run.ports.service)
     run.ledger.require_live()
     if route.share is None:
         route = router.apply(router.plan_prepare(route, fence))

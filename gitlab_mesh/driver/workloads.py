@@ -58,9 +58,17 @@ def create_ours(cluster: Cluster, body: Object, *, dry_run: bool = False) -> Non
         ) from None
 
 
-def scale(cluster: Cluster, namespace: str, name: str, replicas: int) -> None:
-    """Set the replicas of a Deployment of ours."""
-    cluster.patch("Deployment", namespace, name, [{"op": "add", "path": "/spec/replicas", "value": replicas}])
+def scale(cluster: Cluster, found: Object, replicas: int) -> None:
+    """Set the replicas of a Deployment of ours; fails if it is another one, or was scaled, since we read it.
+
+    A driver that stood still in between may meet the canary of the next rollout under the same name (S4).
+    """
+    metadata = found["metadata"]
+    operations = [{"op": "test", "path": "/metadata/uid", "value": metadata["uid"]}]
+    if "replicas" in found["spec"]:
+        operations.append({"op": "test", "path": "/spec/replicas", "value": found["spec"]["replicas"]})
+    operations.append({"op": "add", "path": "/spec/replicas", "value": replicas})
+    cluster.patch("Deployment", metadata["namespace"], metadata["name"], operations)
 
 
 def patch_template(cluster: Cluster, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]) -> None:

@@ -90,6 +90,20 @@ def test_capacity_comes_before_weight() -> None:
             assert replicas >= PLAN.stable_replicas * action.share
 
 
+def test_a_gate_that_shuts_while_pods_start_holds_the_weight() -> None:
+    """The look at which more pods were asked for was good; the ones until they are ready are not."""
+
+    def world(state: RolloutState, action: Action, now: float) -> Evidence:
+        waiting = state.step == 1 and state.written == 0.1
+        judgement = judged() if waiting else judged(up=True, promote=True)
+        return replace(GOOD, judgement=judgement, canary_flat=True)
+
+    _, last, actions = drive(world, RolloutState(PLAN))
+    assert 0.5 not in {action.share for action in actions}
+    assert last.end is not None
+    assert last.end.outcome is Outcome.INCONCLUSIVE
+
+
 def test_a_rejected_release_gets_weight_zero_first() -> None:
     def world(state: RolloutState, action: Action, now: float) -> Evidence:
         bad = state.written > 0 and state.phase is Phase.STEP

@@ -10,7 +10,7 @@ import pytest
 
 from gitlab_mesh.config.model import RouteConfig
 from gitlab_mesh.core.record import Driver
-from gitlab_mesh.errors import TransientError
+from gitlab_mesh.errors import ObjectMissingError, TransientError
 from gitlab_mesh.ports import Object
 from gitlab_mesh.testing.ports import ModelPorts
 from gitlab_mesh.testing.shop import ShopModel, shop_objects
@@ -116,3 +116,31 @@ def test_a_foreign_write_of_the_second_route_is_drift() -> None:
     assert result.exit_code == 22
     assert "argocd-controller" in result.report.reason
     assert shares(model) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("name", ["shop", "shop-mesh"])
+def test_one_of_them_is_deleted_and_the_other_is_taken_back_before_the_canary_ends(name: str) -> None:
+    model = ShopModel(objects())
+    ports = ModelPorts(model, BOTH)
+    before = user_objects(model)
+    del before[f"VirtualService/{name}"]
+    seen: list[tuple[float | None, int]] = []
+
+    def delete(seconds: float) -> None:
+        model._pass(seconds)
+        if model._share() == 0.5:
+            model.cluster.delete("VirtualService", "shop", name)
+        seen.append((model._share(), len(model.pods("shop-canary"))))
+
+    model.clock.on_sleep = delete
+    result = release(ports, "1.5.0")
+    assert result.exit_code == 22
+    assert_nothing_left(model, before)
+    assert not [share for share, canaries in seen if share and not canaries]
+
+
+def test_a_release_does_not_begin_while_one_of_them_is_missing() -> None:
+    model = ShopModel(objects())
+    model.cluster.delete("VirtualService", "shop", "shop-mesh")
+    with pytest.raises(ObjectMissingError, match="shop-mesh"):
+        release(ModelPorts(model, BOTH), "1.5.0")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from gitlab_mesh.adapters.kubernetes.sides import read_stable_label
+from gitlab_mesh.adapters.kubernetes.sides import find_existing, read_stable_label
 from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.core.mesh.backends import BackendPair
 from gitlab_mesh.core.mesh.fencing import plan_fence
@@ -44,11 +45,11 @@ class GatewayApiRouter:
         self._base = (service.host or service.name).split(".")[0]
 
     def read(self) -> RouteState:
-        """Read the live routes and what stands beside them."""
-        routes = [self._find_route(name) for name in self._service.route.names]
+        """Read the live routes and what stands beside them; of several routes those that exist."""
+        routes, missing = find_existing(self._service.route.names, self._find_route)
         others = self._read_others()
         pair = self._pair(others)
-        return join_states([read_http_state(route, others, pair) for route in routes])
+        return replace(join_states([read_http_state(route, others, pair) for route in routes]), missing=missing)
 
     def plan_prepare(self, state: RouteState, fence: str) -> RouteChange:
         """See ``core.mesh.http_route_additions.plan_http_prepare``."""

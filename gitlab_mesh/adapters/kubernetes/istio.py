@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from gitlab_mesh.adapters.kubernetes.sides import read_stable_label
+from gitlab_mesh.adapters.kubernetes.sides import find_existing, read_stable_label
 from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.core.mesh.additions import plan_prepare, plan_restore
 from gitlab_mesh.core.mesh.fencing import plan_fence
@@ -35,11 +36,14 @@ class IstioRouter:
         self._name = service.route.virtual_service
 
     def read(self) -> RouteState:
-        """Read the live routes and their DestinationRule."""
-        virtual_services = self._find_virtual_services()
+        """Read the live routes and their DestinationRule.
+
+        Of several routes those that exist: the others' weights still have to be taken back when one was deleted.
+        """
+        virtual_services, missing = self._find_virtual_services()
         rule = self._find_rule()
         pair = self._pair(rule)
-        return join_states([read_state(item, rule, pair) for item in virtual_services])
+        return replace(join_states([read_state(item, rule, pair) for item in virtual_services]), missing=missing)
 
     def plan_prepare(self, state: RouteState, fence: str) -> RouteChange:
         """See ``core.mesh.additions.plan_prepare``."""
@@ -83,10 +87,17 @@ class IstioRouter:
                 self._cluster.delete(kind, namespace, name)
         return self.read()
 
-    def _find_virtual_services(self) -> list[Object]:
-        first = self._find_virtual_service()
-        namespace = self._service.namespace
-        return [first, *(self._cluster.get("VirtualService", namespace, name) for name in self._service.route.also)]
+    def _find_virtual_services(self) -> tuple[list[Object], tuple[str, ...]]:
+        namespace, also = self._service.namespace, self._service.route.also
+        if not also:
+            return [self._find_virtual_service()], ()
+
+        def find(name: str) -> Object:
+            return (
+                self._cluster.get("VirtualService", namespace, name) if name in also else self._find_virtual_service()
+            )
+
+        return find_existing((self._name or "", *also), find)
 
     def _find_virtual_service(self) -> Object:
         namespace, route = self._service.namespace, self._service.route

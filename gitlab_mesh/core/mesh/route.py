@@ -65,6 +65,7 @@ class RouteState:
             empty where both sides share the service's host.
         pending: Why it is known that the control plane has not taken the route up as it is written; empty where it
             has, or where the kind of route cannot tell.
+        missing: Names of routes of this service that do not exist, while others do: theirs nobody can move.
         unrecorded: What to put back (as ``RouteChange.originals``) where the record of a rollout is lost and nobody
             knows how the route was before.
     """
@@ -80,6 +81,7 @@ class RouteState:
     label_values: tuple[str, str] = ("stable", "canary")
     hosts: tuple[str, str] = ("", "")
     pending: str = ""
+    missing: tuple[str, ...] = ()
     unrecorded: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -28,7 +28,7 @@ def check_exit(oracles: Oracles, model: ShopModel, run: DriverRun) -> None:
     share = max(oracles.shares.values(), default=0.0)
     record = record_of(find(model, "ConfigMap", RECORD))
     mine = not run.superseded and (oracles.fenced is run or oracles.fenced is None)
-    mine = mine and oracles.lease_holder in ("", run.holder)  # else somebody is just taking over
+    mine = mine and oracles.lease_run in (None, run)  # else somebody is just taking over
     trouble = oracles.now - run.injector.last_trouble < 200.0
     if run.exit_code == 23:
         requests = oracles.now - oracles.last_canary < oracles.drain_seconds + 2.0
@@ -42,7 +42,7 @@ def check_exit(oracles: Oracles, model: ShopModel, run: DriverRun) -> None:
             oracles.violate("S3", f"{run.name} exits {run.exit_code} and leaves the canary at {share:.0%}")
     # With 23 it has given up: weight 0 could not be written. What waits by plan is on no way back.
     waiting = record.get("phase") in WAITING_PHASES
-    for time, what in () if waiting else run.waits:
+    for time, what in run.waits if mine and not waiting else ():
         oracles.violate("S10", f"{run.name} waited for GitLab ({what}) at {time:.0f} s while its canary had a weight")
     if run.exit_code == 10 and mine and share > 0 and run.fence is not None:
         oracles.violate("S3", f"{run.name} exits 10 while the canary has {share:.0%}")

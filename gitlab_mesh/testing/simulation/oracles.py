@@ -56,6 +56,8 @@ class Oracles:
         zero_since: When the canary's live share last became 0 everywhere; None while it is above.
         disturbed: Sides whose pods somebody evicts, and when.
         refused: Images that somebody took back after their promotion.
+        lease_run: Driver that took or renewed the lease last; None once it is free. ``after_script`` has the identity
+            of its job, so the holder's name does not tell.
     """
 
     shadow: Shadow
@@ -81,6 +83,7 @@ class Oracles:
     whole_stables: int = 0
     now: float = 0.0
     lease_holder: str = ""
+    lease_run: DriverRun | None = None
     record_destroyed: bool = False
     promoted_images: set[str] = field(default_factory=set)
     user_images: set[str] = field(default_factory=set)
@@ -95,6 +98,7 @@ class Oracles:
     def wrote_lease(self, after: Object | None, driver: DriverRun) -> None:
         """A driver wrote the Lease; whoever deletes or edits it from outside takes nothing over."""
         self.lease_holder = str(((after or {}).get("spec") or {}).get("holderIdentity") or "")
+        self.lease_run = driver if self.lease_holder else None
         if self.lease_holder == driver.holder:
             driver.renewed, driver.paused_at_renewal = self.now, driver.paused
 
@@ -112,7 +116,7 @@ class Oracles:
 
     def lost_lease_long_ago(self, driver: DriverRun) -> bool:
         """Whether somebody else holds the lease, and had the time to fence it off, or it to notice."""
-        if self.lease_holder == driver.holder:
+        if self.lease_run is driver:
             return False
         return bool(driver.superseded) or driver.lease_age(self.now) > self.lease_seconds
 

@@ -86,6 +86,8 @@ def _in_some_world(draw: random.Random, seed: int, base: Schedule) -> Schedule:
         schedule = replace(schedule, both=True)
     if draw.random() < 0.08:
         schedule = replace(schedule, bypass=0.1)
+    if not base.first and draw.random() < 0.15:
+        schedule = replace(schedule, watched=True)
     return schedule
 
 

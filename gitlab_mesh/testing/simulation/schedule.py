@@ -6,7 +6,15 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from gitlab_mesh.config.model import HttpSmoke, RolloutConfig, RouteConfig, ServiceConfig, SmokeCheck, StepConfig
+from gitlab_mesh.config.model import (
+    HttpSmoke,
+    RolloutConfig,
+    RouteConfig,
+    ServiceConfig,
+    SmokeCheck,
+    StepConfig,
+    WatchConfig,
+)
 from gitlab_mesh.core.judge.settings import JudgeSettings
 from gitlab_mesh.ports import Object
 from gitlab_mesh.testing.shop import shop_objects
@@ -48,6 +56,7 @@ class Schedule:
         external: ``promote: external``.
         paused: The second step pauses.
         held: ``on_inconclusive: hold``.
+        watched: Stable keeps 5 % as control for a while before the promotion.
         rate: Requests a second.
         lag: Seconds until proxies follow a changed route.
         bypass: Part of the requests that do not follow the route.
@@ -74,6 +83,7 @@ class Schedule:
     external: bool = False
     paused: bool = False
     held: bool = False
+    watched: bool = False
     rate: float = 200.0
     lag: float = 0.0
     bypass: float = 0.0
@@ -117,6 +127,10 @@ _SHAPES = (
     Schedule(0, "external", external=True, later=_AWAITED),
     Schedule(0, "external-unpromoted", external=True),
     Schedule(0, "returned", later=_RETURNED),
+    Schedule(0, "watched", watched=True),
+    Schedule(0, "watched-reject", watched=True, tag="bad", reject_at=3),
+    Schedule(0, "watched-killed", watched=True, faults=(replace(KILL_MIDWAY, number=2),)),
+    Schedule(0, "watched-external", watched=True, external=True, later=_AWAITED),
     Schedule(0, "first", first=True),
     Schedule(0, "first-crash", first=True, tag="crash"),
     Schedule(0, "first-killed", first=True, faults=(KILL_EARLY,)),
@@ -134,6 +148,7 @@ def service_of(schedule: Schedule) -> ServiceConfig:
         promote="external" if schedule.external else "image",
         on_inconclusive="hold" if schedule.held else "rollback",
         steps=(ROLLOUT.steps[0], replace(ROLLOUT.steps[1], pause=schedule.paused)),
+        watch=WatchConfig(duration=10.0 if schedule.watched else 0.0),
     )
     route = RouteConfig(virtual_service="shop", also=schedule.routes[1:])
     return ServiceConfig("shop", "shop", route, rollout=rollout, judge=judge, smoke=smoke)

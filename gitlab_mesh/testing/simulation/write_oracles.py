@@ -71,8 +71,14 @@ def _check_fence(oracles: Oracles, name: str, held: str | None, fence: str | Non
         if newest is not None and newest is not driver and same_rollout(newest.fence, fence):
             driver.carry_on(newest, oracles.now)
         oracles.fenced, oracles.fences[name], driver.fence = driver, driver, fence
+    if fence is not None and _number(fence) < _number(held) and same_rollout(fence, held):
+        oracles.violate("S4", f"{driver.name} wrote the older fence {fence} over {held}")
     if fence is not None and fence != driver.fence:
         oracles.violate("S4", f"{driver.name} wrote under the fence {fence}, which is not its own")
+
+
+def _number(fence: str | None) -> int:
+    return int((fence or "0").rpartition("/")[2])
 
 
 def _check_weight(oracles: Oracles, driver: DriverRun, was: float, now: float) -> None:
