@@ -12,6 +12,7 @@ from tests.e2e.controlplane.control_plane import ControlPlane
 from tests.e2e.controlplane.programs import Programs, find_programs, why_not
 from tests.e2e.mesh import isolation
 from tests.e2e.mesh.mesh import Mesh
+from tests.e2e.mesh.shop import Shop
 
 HERE = Path(__file__).parent
 _REQUIRED = os.environ.get("GITLAB_MESH_REQUIRE_E2E") == "1"  # read before a fixture clears the environment
@@ -63,3 +64,9 @@ def mesh(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         running.start()
         yield running
         assert running.node.problems == []
+
+
+@pytest.fixture(scope="session")
+def shop(mesh: Mesh) -> Shop:
+    """The sandbox's shop on the real mesh, in namespace ``shop``; shared, so leave it as it was (``shop.reset``)."""
+    return Shop.deploy(mesh)

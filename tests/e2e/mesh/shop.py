@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable
+import json
+from collections.abc import Sequence
 from typing import Any, Self
 
 from gitlab_mesh.sandbox.shop import HOST, NAMESPACE, shop_objects
@@ -18,29 +18,22 @@ _CLIENT = "client"
 
 
 class Shop:
-    """The shop in namespace ``shop``, with a client pod beside it; gone with the namespace at the end.
+    """The shop in namespace ``shop``, with a client pod beside it.
 
     Args:
         mesh: Where it runs.
         version: Tag of the stable image.
+        objects: What its team deployed.
     """
 
-    def __init__(self, mesh: Mesh, version: str) -> None:
+    def __init__(self, mesh: Mesh, version: str, objects: Sequence[dict[str, Any]]) -> None:
         self.mesh = mesh
         self.version = version
+        self.objects = objects
 
     @classmethod
-    def deploy(
-        cls, mesh: Mesh, *, version: str = "1.4.0", replicas: int = 2, more: Iterable[dict[str, Any]] = ()
-    ) -> Self:
-        """Create everything and wait until users and pods reach the shop.
-
-        Args:
-            mesh: Where.
-            version: Tag of the stable image.
-            replicas: Of the stable Deployment.
-            more: Further objects, created before the Deployment.
-        """
+    def deploy(cls, mesh: Mesh, *, version: str = "1.4.0", replicas: int = 2) -> Self:
+        """Create everything and wait until users and pods reach the shop."""
         objects = [one for one in shop_objects(f"registry.example/shop:{version}", replicas) if not _is_root(one)]
         space, rest = objects[0], objects[1:]
         mesh.plane.apply(space)
@@ -48,20 +41,25 @@ class Shop:
             "the namespace's service account",
             lambda: mesh.plane.request("GET", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/default").ok,
         )
-        mesh.plane.apply(*sidecar_objects(NAMESPACE, "shop"), *map(copy.deepcopy, more), *rest, _client_pod())
+        mesh.plane.apply(*sidecar_objects(NAMESPACE, "shop"), *rest, _client_pod())
         mesh.wait_ready(NAMESPACE, "shop")
-        shop = cls(mesh, version)
+        shop = cls(mesh, version, rest)
         wait_until("users", lambda: mesh.request(HOST).status == 200, seconds=30)
         inside = f"shop.{NAMESPACE}.svc.cluster.local"
         wait_until("pods", lambda: mesh.request_from(shop.client, inside).status == 200, seconds=30, pause=0.2)
         return shop
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Delete the namespace and wait until it is gone."""
-        self.mesh.plane.kubectl("delete", "namespace", NAMESPACE, "--timeout=90s")
+    def reset(self) -> None:
+        """Bring everything back to the beginning: no canary, no record, routes and images as they were deployed."""
+        plane = self.mesh.plane
+        ours = ["configmap/gitlab-mesh-shop", "lease/gitlab-mesh-shop", "deployment/shop-canary"]
+        plane.kubectl("delete", "-n", NAMESPACE, "--ignore-not-found", "--wait=false", *ours)
+        again = ("Deployment", "VirtualService", "DestinationRule")
+        for body in self.objects:
+            if body["kind"] in again:
+                plane.kubectl("replace", "-f", "-", stdin=json.dumps(body))
+        self.mesh.wait_ready(NAMESPACE, "shop")
+        wait_until("the canary's end", lambda: not self.pods("canary"), seconds=40)
 
     @property
     def client(self) -> PodRuntime:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,12 +13,6 @@ from tests.e2e.mesh.mesh import Mesh
 from tests.e2e.mesh.shop import Shop
 
 INSIDE = "shop.shop.svc.cluster.local"
-
-
-@pytest.fixture(scope="module")
-def shop(mesh: Mesh) -> Iterator[Shop]:
-    with Shop.deploy(mesh, replicas=1) as deployed:
-        yield deployed
 
 
 def test_the_injector_adds_a_native_sidecar(mesh: Mesh, shop: Shop) -> None:

@@ -1,0 +1,45 @@
+"""Whole releases on a real Istio: good ones are promoted, bad ones taken back, with the printed Role and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.mesh.shop import Shop
+from tests.e2e.runner import Runner
+
+
+@pytest.fixture(scope="module")
+def module_runner(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    return Runner(shop, tmp_path_factory.mktemp("jobs") / "runner")
+
+
+@pytest.fixture
+def runner(module_runner: Runner) -> Iterator[Runner]:
+    module_runner.configure()
+    yield module_runner
+    module_runner.shop.reset()
+
+
+def test_a_good_release_is_promoted_and_no_request_fails(runner: Runner) -> None:
+    before = runner.snapshot()
+    with runner.traffic() as traffic, runner.canary("1.5.0") as job:
+        ended = job.end()
+        traffic.wait_for(traffic.facts.requests + 100, 30)
+    assert ended.code == 0, ended.log
+    assert ended.report["outcome"] == "promoted"
+    assert runner.findings(before, image="registry.example/shop:1.5.0") == []
+    assert (traffic.facts.failed_by_mesh, traffic.facts.failed_by_application) == (0, 0)
+    assert set(traffic.facts.by_version) == {"1.4.0", "1.5.0"}
+
+
+def test_a_bad_release_is_taken_back(runner: Runner) -> None:
+    before = runner.snapshot()
+    with runner.traffic() as traffic, runner.canary("bad") as job:
+        ended = job.end()
+    assert ended.code == 10, ended.log
+    assert ended.report["outcome"] == "rejected"
+    assert runner.findings(before) == []
+    assert traffic.facts.failed_by_mesh == 0
+    assert 0 < traffic.facts.failed_by_application < 40
