@@ -222,7 +222,7 @@ def test_profiles(run: Run) -> None:
         "spec: {rules: [{to: [{operation: {notPaths: [/admin]}}]}]}\n"
     )
     assert run.codes("mesh.yaml", job="security-scan") == []
-    assert run.codes("mesh.yaml", "--profile", "strict", job="security-scan") == ["GM2103"]
+    assert run.codes("mesh.yaml", "--profile", "strict", job="security-scan") == ["GM2103", "GM2113"]
 
 
 def test_explain(run: Run) -> None:

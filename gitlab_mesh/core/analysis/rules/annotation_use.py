@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Unpack
 
-from gitlab_mesh.core.analysis.mesh import SYSTEM_NAMESPACES, Mesh
+from gitlab_mesh.core.analysis.examples import example, pod_example
+from gitlab_mesh.core.analysis.mesh import SYSTEM_NAMESPACES
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping
 from gitlab_mesh.core.analysis.names import nearest
-from gitlab_mesh.core.analysis.registry import rule
+from gitlab_mesh.core.analysis.registry import Facts, object_rule
 from gitlab_mesh.core.analysis.rules.annotation_table import ANNOTATIONS
 
 __all__: list[str] = []
@@ -22,133 +23,141 @@ _SET_BY_CNI = frozenset(
         "traffic.sidecar.istio.io/includeOutboundIPRanges",
     }
 )
-_POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: shop, namespace: shop, annotations: {%s}}\n"
-_SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: shop, namespace: shop, annotations: {%s}}\nspec: {ports: [{port: 80, name: http}]}\n"
+_Judge = Callable[[str, str, Any], "tuple[str, str] | None"]
+"""(kind that it would work on, annotation, value) → (what is wrong, how to mend it), or None."""
 
 
-def _is_ours(key: str) -> bool:
-    domain = key.partition("/")[0]
-    return domain == "istio.io" or domain.endswith(".istio.io")
-
-
-def _all(mesh: Mesh) -> Iterator[tuple[Document, Path, str, str, Any]]:
-    """Yield (object, path, kind it would work on, annotation, value); templates count as pods."""
-    for kind in _KINDS:
-        for document in mesh.of(kind):
-            if document.namespace in SYSTEM_NAMESPACES or document.name in SYSTEM_NAMESPACES:
-                continue
-            places: list[tuple[Path, str, dict[str, Any]]] = [(("metadata", "annotations"), kind, document.annotations)]
-            if kind == "Deployment":
-                template = mapping(mapping(document.spec.get("template")).get("metadata"))
-                places.append(
-                    (("spec", "template", "metadata", "annotations"), "Pod", mapping(template.get("annotations")))
-                )
-            for path, place, notes in places:
-                for key, value in notes.items():
-                    if place == "Pod" and key in _SET_BY_CNI and _by_cni(document):
-                        continue
-                    yield document, (*path, key), place, key, value
+def _annotations(document: Document) -> Iterator[tuple[Path, str, str, Any]]:
+    """Yield (path, kind it would work on, annotation, value); templates count as pods."""
+    if document.namespace in SYSTEM_NAMESPACES or document.name in SYSTEM_NAMESPACES:
+        return
+    places: list[tuple[Path, str, dict[str, Any]]] = [
+        (("metadata", "annotations"), document.kind, document.annotations)
+    ]
+    if document.kind == "Deployment":
+        template = mapping(mapping(document.spec.get("template")).get("metadata"))
+        places.append((("spec", "template", "metadata", "annotations"), "Pod", mapping(template.get("annotations"))))
+    for path, kind, notes in places:
+        for key, value in notes.items():
+            if kind != "Pod" or key not in _SET_BY_CNI or not _by_cni(document):
+                yield (*path, key), kind, key, value
 
 
 def _by_cni(document: Document) -> bool:
     return any(item.get("name") == "istio-validation" for _, item in dicts(document.spec.get("initContainers")))
 
 
-@rule(
+def _annotation_rule(
+    code: str, title: str, level: Level, judge: _Judge, *, at_key: bool = True, **facts: Unpack[Facts]
+) -> None:
+    def each(document: Document) -> Iterator[Problem]:
+        for path, kind, key, value in _annotations(document):
+            found = judge(kind, key, value)
+            if found:
+                yield Problem(document, path, *found, at_key=at_key)
+
+    object_rule(code, title, level, **facts)(each)
+
+
+def _pod(note: str) -> str:
+    return pod_example(annotations=note, labels="")
+
+
+def _service(note: str) -> str:
+    return example("Service", "ports: [{port: 80, name: http}]", annotations=note)
+
+
+def _fits(kind: str, key: str) -> bool:
+    known = ANNOTATIONS.get(key)
+    return known is not None and (kind in known.kinds or "Any" in known.kinds)
+
+
+def _place(kind: str, key: str, value: Any) -> tuple[str, str] | None:
+    if key not in ANNOTATIONS or _fits(kind, key):
+        return None
+    return f"{key} works on {', '.join(ANNOTATIONS[key].kinds)}, not on {kind}", ""
+
+
+def _name(kind: str, key: str, value: Any) -> tuple[str, str] | None:
+    domain = key.partition("/")[0]
+    if key in ANNOTATIONS or not (domain == "istio.io" or domain.endswith(".istio.io")):
+        return None
+    near = nearest(key, list(ANNOTATIONS))
+    return f"Istio has no annotation {key}", f"did you mean {near}?" if near else ""
+
+
+def _value(kind: str, key: str, value: Any) -> tuple[str, str] | None:
+    check = ANNOTATIONS[key].check if _fits(kind, key) else None
+    problem = check(str(value)) if check else ""
+    return (f"{key} is {str(value)!r}: {problem}", "") if problem else None
+
+
+def _deprecated(kind: str, key: str, value: Any) -> tuple[str, str] | None:
+    return (f"{key} is deprecated", "") if key in ANNOTATIONS and ANNOTATIONS[key].deprecated else None
+
+
+def _alpha(kind: str, key: str, value: Any) -> tuple[str, str] | None:
+    return (f"{key} is an alpha feature", "") if key in ANNOTATIONS and ANNOTATIONS[key].alpha else None
+
+
+_annotation_rule(
     "GM0107",
     "annotation on the wrong kind of object",
     Level.WARNING,
+    _place,
     istio="IST0107",
     reads=_KINDS,
     why="Istio does not look for it there: it has no effect",
     mend="move it; what is for pods belongs into spec.template.metadata of a Deployment",
-    bad=_SERVICE % "sidecar.istio.io/proxyCPU: 100m",
-    good=_POD % "sidecar.istio.io/proxyCPU: 100m",
+    bad=_service("sidecar.istio.io/proxyCPU: 100m"),
+    good=_pod("sidecar.istio.io/proxyCPU: 100m"),
 )
-def check_places(mesh: Mesh) -> Iterator[Problem]:
-    """Known annotations on kinds on which they do not work."""
-    for document, path, kind, key, _ in _all(mesh):
-        known = ANNOTATIONS.get(key)
-        if known and kind not in known.kinds and "Any" not in known.kinds:
-            yield Problem(document, path, f"{key} works on {', '.join(known.kinds)}, not on {kind}", at_key=True)
-
-
-@rule(
+_annotation_rule(
     "GM0108",
     "unknown annotation of Istio",
     Level.WARNING,
+    _name,
     istio="IST0108",
     reads=_KINDS,
     why="Istio does not know it: it has no effect",
     mend="correct its name",
-    bad=_SERVICE % "networking.istio.io/exportT: '*'",
-    good=_SERVICE % "networking.istio.io/exportTo: '*'",
+    bad=_service("networking.istio.io/exportT: '*'"),
+    good=_service("networking.istio.io/exportTo: '*'"),
 )
-def check_names(mesh: Mesh) -> Iterator[Problem]:
-    """Names in Istio's domain that Istio does not have."""
-    for document, path, _, key, _ in _all(mesh):
-        if key not in ANNOTATIONS and _is_ours(key):
-            near = nearest(key, list(ANNOTATIONS))
-            yield Problem(
-                document, path, f"Istio has no annotation {key}", f"did you mean {near}?" if near else "", at_key=True
-            )
-
-
-@rule(
+_annotation_rule(
     "GM0125",
     "annotation with an invalid value",
     Level.WARNING,
+    _value,
+    at_key=False,
     istio="IST0125",
     reads=_KINDS,
     why="injection fails, or the default is used",
     mend="correct the value",
-    bad=_POD % "status.sidecar.istio.io/port: http",
-    good=_POD % "status.sidecar.istio.io/port: '15020'",
+    bad=_pod("status.sidecar.istio.io/port: http"),
+    good=_pod("status.sidecar.istio.io/port: '15020'"),
 )
-def check_values(mesh: Mesh) -> Iterator[Problem]:
-    """Values of known annotations on the right kind."""
-    for document, path, kind, key, value in _all(mesh):
-        known = ANNOTATIONS.get(key)
-        if not known or not known.check or (kind not in known.kinds and "Any" not in known.kinds):
-            continue
-        problem = known.check(str(value))
-        if problem:
-            yield Problem(document, path, f"{key} is {str(value)!r}: {problem}")
-
-
-@rule(
+_annotation_rule(
     "GM0135",
     "deprecated annotation",
     Level.INFO,
+    _deprecated,
     istio="IST0135",
     reads=_KINDS,
     why="a later version of Istio will not read it any more",
     mend="for sidecar.istio.io/inject use the label of that name; others moved to proxy.istio.io/config",
-    bad=_POD % "sidecar.istio.io/inject: 'true'",
-    good=_POD % "proxy.istio.io/config: '{}'",
+    bad=_pod("sidecar.istio.io/inject: 'true'"),
+    good=_pod("proxy.istio.io/config: '{}'"),
 )
-def check_deprecated(mesh: Mesh) -> Iterator[Problem]:
-    """Annotations that are on their way out."""
-    for document, path, _, key, _ in _all(mesh):
-        known = ANNOTATIONS.get(key)
-        if known and known.deprecated:
-            yield Problem(document, path, f"{key} is deprecated", at_key=True)
-
-
-@rule(
+_annotation_rule(
     "GM0136",
     "alpha annotation",
     Level.INFO,
+    _alpha,
     istio="IST0136",
     reads=_KINDS,
     why="alpha features change without notice",
     mend="use it knowingly",
-    bad=_POD % "sidecar.istio.io/proxyCPU: 100m",
-    good=_POD % "proxy.istio.io/config: '{}'",
+    bad=_pod("sidecar.istio.io/proxyCPU: 100m"),
+    good=_pod("proxy.istio.io/config: '{}'"),
 )
-def check_alpha(mesh: Mesh) -> Iterator[Problem]:
-    """Annotations of alpha features (not in Istio's default set either)."""
-    for document, path, _, key, _ in _all(mesh):
-        known = ANNOTATIONS.get(key)
-        if known and known.alpha:
-            yield Problem(document, path, f"{key} is an alpha feature", at_key=True)
