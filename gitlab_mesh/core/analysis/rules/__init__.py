@@ -38,6 +38,7 @@ from gitlab_mesh.core.analysis.rules import (
     shape_warnings,
     shape_workloads,
     upkeep,
+    verification,
 )
 
 __all__ = [
@@ -76,4 +77,5 @@ __all__ = [
     "shape_warnings",
     "shape_workloads",
     "upkeep",
+    "verification",
 ]

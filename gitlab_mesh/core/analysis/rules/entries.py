@@ -1,9 +1,9 @@
-"""ServiceEntry and DestinationRule: addresses, protocols, certificates, subsets with pods."""
+"""ServiceEntry and DestinationRule: addresses, protocols, hosts, subsets with pods."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from gitlab_mesh.core.analysis.mesh import Mesh
@@ -87,91 +87,6 @@ def check_protocols(mesh: Mesh) -> Iterator[Problem]:
             if others:
                 shown = ", ".join(sorted(f"{item.full_name} ({word})" for item, word in others))
                 yield Problem(document, path, f"{host}:{number} is {protocol} here, but not in {shown}")
-
-
-def _tls_places(document: Document) -> Iterator[tuple[Path, dict[str, Any], Any]]:
-    """Yield (path, tls, port) of each level: top, ports, subsets and their ports."""
-    policies: list[tuple[Path, Any]] = [(("spec", "trafficPolicy"), document.spec.get("trafficPolicy"))]
-    for i, subset in dicts(document.spec.get("subsets")):
-        policies.append((("spec", "subsets", i, "trafficPolicy"), subset.get("trafficPolicy")))
-    for path, policy in policies:
-        tls = mapping(policy).get("tls")
-        if isinstance(tls, dict):
-            yield (*path, "tls"), tls, None
-        for p, port in dicts(mapping(policy).get("portLevelSettings")):
-            if isinstance(port.get("tls"), dict):
-                number = mapping(port.get("port")).get("number")
-                yield (*path, "portLevelSettings", p, "tls"), port["tls"], number
-
-
-def _unverified(document: Document, tls: dict[str, Any]) -> bool:
-    if tls.get("mode") not in ("SIMPLE", "MUTUAL") or tls.get("caCertificates"):
-        return False
-    selected = mapping(document.spec.get("workloadSelector")).get("matchLabels")
-    return not (tls.get("credentialName") and selected)
-
-
-_NO_CA = "the proxy encrypts, but takes any certificate: whoever is in between can read and answer"
-_CA = "name caCertificates (system, or a file), and subjectAltNames"
-
-
-@rule(
-    "GM0128",
-    "TLS to a server that is not verified",
-    Level.WARNING,
-    istio="IST0128",
-    reads=("DestinationRule",),
-    why=_NO_CA,
-    mend=_CA,
-    bad=_RULE + "  host: pay.example.com\n  trafficPolicy: {tls: {mode: SIMPLE}}\n",
-    good=_RULE + "  host: pay.example.com\n  trafficPolicy: {tls: {mode: SIMPLE, caCertificates: system}}\n",
-)
-def check_certificates(mesh: Mesh) -> Iterator[Problem]:
-    """TLS without certificates to verify against, on the top level."""
-    return _unverified_places(mesh, lambda path, port: "subsets" not in path and port is None)
-
-
-def _unverified_places(mesh: Mesh, wanted: Callable[[Path, Any], bool]) -> Iterator[Problem]:
-    for document in mesh.of("DestinationRule"):
-        for path, tls, port in _tls_places(document):
-            if wanted(path, port) and _unverified(document, tls):
-                host = document.spec.get("host")
-                where = f"port {port} of {host}" if port is not None else host
-                yield Problem(document, path, f"mode {tls['mode']} to {where} verifies nothing")
-
-
-@rule(
-    "GM0129",
-    "TLS on a port to a server that is not verified",
-    Level.WARNING,
-    istio="IST0129",
-    reads=("DestinationRule",),
-    why=_NO_CA,
-    mend=_CA,
-    bad=_RULE
-    + "  host: pay.example.com\n  trafficPolicy: {portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}\n",
-    good=_RULE + "  host: pay.example.com\n  trafficPolicy: {portLevelSettings: [{port: {number: 443}, "
-    "tls: {mode: SIMPLE, caCertificates: system}}]}\n",
-)
-def check_port_certificates(mesh: Mesh) -> Iterator[Problem]:
-    """The same on the level of ports."""
-    return _unverified_places(mesh, lambda path, port: "subsets" not in path and port is not None)
-
-
-@rule(
-    "GM1128",
-    "TLS of a subset to a server that is not verified",
-    Level.WARNING,
-    reads=("DestinationRule",),
-    why=_NO_CA,
-    mend=_CA,
-    bad=_RULE + "  host: pay.example.com\n  subsets: [{name: v1, trafficPolicy: {tls: {mode: SIMPLE}}}]\n",
-    good=_RULE
-    + "  host: pay.example.com\n  subsets: [{name: v1, trafficPolicy: {tls: {mode: SIMPLE, caCertificates: system}}}]\n",
-)
-def check_subset_certificates(mesh: Mesh) -> Iterator[Problem]:
-    """The same on the level of subsets, where Istio's own analyzer does not look."""
-    return _unverified_places(mesh, lambda path, port: "subsets" in path)
 
 
 @rule(
