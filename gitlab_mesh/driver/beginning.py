@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from gitlab_mesh.core.mesh.route import FENCE_ANNOTATION, ROUTE_KINDS
 from gitlab_mesh.core.rollout import Action, Evidence, RolloutState
 from gitlab_mesh.core.workload import ROLLOUT_ID, SideState, plan_canary
 from gitlab_mesh.driver.capacity import find_autoscaler, pin, plan_pin
@@ -71,12 +72,12 @@ def prepare(run: Run, action: Action, state: RolloutState) -> None:
     record = run.ledger.record
     route = run.ports.router.read()
     change = run.ports.router.plan_prepare(route, run.ledger.fence)
-    # An attempt before may have recorded the originals and applied the change, or the part of it beside the route:
-    # only those are the user's.
+    # An attempt before may have recorded the originals and applied some of the change: only those are the user's.
+    # A route without our fence is untouched; what stands beside it carries none, so the first word counts.
     known = {
         key: value
         for key, value in record.originals.items()
-        if route.fence is not None or key.startswith("DestinationRule/")
+        if key not in route.objects or key.split("/")[0] not in ROUTE_KINDS or _is_fenced(route.objects[key])
     }
     pinned = plan_pin(find_autoscaler(run.ports.cluster, run.ports.service), state.plan.stable_replicas)
     created = tuple(
@@ -93,6 +94,10 @@ def prepare(run: Run, action: Action, state: RolloutState) -> None:
     hotfix = f"hotfix ({record.hotfix}): " if record.hotfix else ""
     started = f"{hotfix}{record.image}, {len(state.plan.steps)} steps; {record.driver.url}"
     run.events.write("ReleaseStarted", started, warning=bool(hotfix))
+
+
+def _is_fenced(item: Mapping[str, Any]) -> bool:
+    return FENCE_ANNOTATION in (item["metadata"].get("annotations") or {})
 
 
 def deploy(run: Run, action: Action, state: RolloutState) -> Evidence:

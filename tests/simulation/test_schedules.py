@@ -53,7 +53,7 @@ def test_every_kind_of_fault_can_strike_at_every_boundary(plan: tuple[list[Pair]
 @pytest.mark.parametrize("shape", SHAPES)
 def test_without_further_faults_the_shapes_end_as_they_should(shape: str) -> None:
     expected = {"silent": "11", "held": "11"} | dict.fromkeys(
-        ("reject", "stable-breaks", "crash", "bypassed", "first-crash"), "10"
+        ("reject", "stable-breaks", "crash", "bypassed", "watched-reject", "first-crash"), "10"
     )
     outcome = run_schedule(SHAPES[shape])
     assert not outcome.violations
@@ -133,6 +133,35 @@ FOUND: dict[str, Schedule] = {
         ending_faults=at("end:begin/get VirtualService", "same-job-again", "pause"),
     ),
     "pods of the old template are still ready while stable is replaced": replace(PROMOTE, rate=400.0),
+    "metrics are sound only between two troubles": replace(
+        PROMOTE,
+        faults=(
+            *at("canary:preflight/get Lease", "metrics-stale", seconds=12.0),
+            *at("canary:next-step/patch ConfigMap", "metrics-nan", seconds=40.0),
+        ),
+    ),
+    "the gate shuts while more pods start": replace(
+        PROMOTE, faults=at("canary:scale/patch Deployment", "metrics-stale", seconds=1e9)
+    ),
+    "the canary of the next rollout is there when a driver wakes up to scale its own down": replace(
+        SHAPES["external"],
+        ending_faults=at("promote:scale-down/patch Deployment", "same-job-again", "pause", seconds=90.0),
+    ),
+    "two take over at the same moment": replace(
+        SHAPES["killed-in-promotion"], ending_faults=at("end:begin/patch Deployment", "same-job-again"), race=0.5
+    ),
+    "a weight that was just written, and proxies that do not follow": replace(
+        SHAPES["killed"], ending="after-script", lag=20.0, delay=0.0
+    ),
+    "one of two routes is deleted while the other has a weight": replace(
+        SHAPES["both"], faults=at("canary:look/get VirtualService", "delete-virtualservice")
+    ),
+    "one of two routes is deleted while it is tidied up": replace(
+        SHAPES["both"], faults=at("canary:scale-down/patch Deployment", "delete-virtualservice")
+    ),
+    "the autoscaler is pinned and the route is not prepared yet": replace(
+        SHAPES["autoscaled"], faults=at("canary:prepare/patch VirtualService", "conflict")
+    ),
 }
 
 
