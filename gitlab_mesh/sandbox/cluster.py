@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gitlab_mesh.core.kinds import KINDS
+from gitlab_mesh.errors import ObjectMissingError
 from gitlab_mesh.sandbox.apiserver.access import User
 from gitlab_mesh.sandbox.apiserver.certificate import make_certificate
 from gitlab_mesh.sandbox.apiserver.http_server import HttpServer
@@ -20,13 +21,19 @@ from gitlab_mesh.sandbox.controllers.client import ControllerClient
 from gitlab_mesh.sandbox.controllers.kubelet import Kubelet, KubeletPolicy, PodNetwork
 from gitlab_mesh.sandbox.controllers.loop import ControlLoop
 from gitlab_mesh.sandbox.controllers.pod_status import ContainerState, build_status, running
+from gitlab_mesh.sandbox.envoy.http_routes import GATEWAY_API
 from gitlab_mesh.sandbox.envoy.model import ProxyPod
+from gitlab_mesh.sandbox.envoy.route_status import route_statuses
 from gitlab_mesh.sandbox.processes import Processes
 from gitlab_mesh.sandbox.shop import proxy_pod
 
 __all__ = ["MESH_KINDS", "SandboxCluster"]
 
-MESH_KINDS = tuple(kind.name for kind in KINDS.values() if kind.group.endswith("istio.io") or kind.name == "Service")
+MESH_KINDS = tuple(
+    word
+    for word, kind in KINDS.items()
+    if kind.group.endswith("istio.io") or kind.group == GATEWAY_API or kind.name == "Service"
+)
 """Kinds that the mesh looks at."""
 
 
@@ -103,6 +110,17 @@ class SandboxCluster:
         """Return the objects that the mesh looks at."""
         store = self.api.store
         return [body for kind in MESH_KINDS for body in store.list_objects(resource_of_kind(kind))[0]]
+
+    def accept_routes(self, objects: Sequence[Mapping[str, Any]]) -> None:
+        """Write the status of the HTTPRoutes that the mesh has in force."""
+        door = LocalClient(self.api, self._root, manager="istiod")
+        for route, status in route_statuses(objects, self.api.store.timestamp()):
+            if route.get("status") != status:
+                metadata = route["metadata"]
+                with contextlib.suppress(ObjectMissingError):  # it went meanwhile
+                    door.merge_patch(
+                        "HTTPRoute", metadata["namespace"], metadata["name"], {"status": status}, subresource="status"
+                    )
 
     def wait_ready(self, namespace: str, deployment: str, timeout: float) -> bool:
         """Wait until a Deployment has a ready pod; False if it took longer than ``timeout`` seconds."""

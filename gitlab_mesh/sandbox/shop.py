@@ -39,6 +39,8 @@ _DEPLOYER: tuple[Mapping[str, Any], ...] = (
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": _WRITE},
     {"apiGroups": ["networking.istio.io"], "resources": ["virtualservices", "destinationrules"], "verbs": _WRITE},
     {"apiGroups": ["networking.istio.io"], "resources": ["gateways"], "verbs": _READ},
+    {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["httproutes"], "verbs": _WRITE},
+    {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": _READ},
     {"apiGroups": ["apps"], "resources": ["deployments", "deployments/scale"], "verbs": _WRITE},
     {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": _READ},
     {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": [*_READ, "patch"]},

@@ -178,7 +178,12 @@ class Sandbox:
         directory.mkdir()
         cluster = self.cluster
         self.mesh = Mesh(
-            cluster.mesh_objects, cluster.kubelet.endpoints, directory, self.processes, on_problem=self._note
+            cluster.mesh_objects,
+            cluster.kubelet.endpoints,
+            directory,
+            self.processes,
+            on_problem=self._note,
+            on_applied=cluster.accept_routes,
         )
         exits.callback(self.mesh.stop)
         exits.callback(cluster.api.store.watch(MESH_KINDS, self._object_changed))

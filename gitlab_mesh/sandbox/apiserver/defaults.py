@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from gitlab_mesh.sandbox.apiserver.gateway_api import set_http_route_defaults
 from gitlab_mesh.sandbox.apiserver.resources import Resource
 
 __all__ = ["set_defaults"]
@@ -30,6 +31,8 @@ def set_defaults(resource: Resource, body: dict[str, Any], live: Mapping[str, An
         _pod_spec(spec)
     elif resource.kind == "Service" and isinstance(spec, dict):
         _service(spec, (live or {}).get("spec") or {}, number)
+    elif resource.kind == "HTTPRoute" and isinstance(spec, dict):
+        set_http_route_defaults(spec)
     elif resource.kind == "Secret":
         _secret(body)
     elif resource.kind == "Namespace":

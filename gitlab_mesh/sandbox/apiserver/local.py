@@ -144,5 +144,7 @@ class LocalClient:
 def _identity(body: Mapping[str, Any]) -> tuple[str, str, str]:
     metadata = body.get("metadata") or {}
     kind = body.get("kind", "")
+    word = f"{kind}.{str(body.get('apiVersion', '')).rpartition('/')[0]}"  # of a kind whose name two groups have
+    kind = word if word in KINDS else kind
     namespaced = kind not in KINDS or KINDS[kind].namespaced
     return kind, metadata.get("namespace", "") if namespaced else "", metadata.get("name", "")

@@ -78,7 +78,7 @@ _ALL = {"Pod", "Service", "Deployment", "ReplicaSet", "HorizontalPodAutoscaler"}
 
 def _resource(kind: Kind) -> Resource:
     custom = kind.group in _CUSTOM_GROUPS
-    categories = ("all",) if kind.name in _ALL else ()
+    categories: tuple[str, ...] = ("all",) if kind.name in _ALL else ()
     if kind.group.endswith("istio.io"):
         categories = ("istio-io", kind.group.replace(".", "-"))
     elif custom:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from gitlab_mesh.sandbox.apiserver.gateway_api import HTTP_ROUTE
+
 __all__ = ["ANY_KIND", "CLOSED", "METADATA", "SHAPES", "Shape"]
 
 Shape: TypeAlias = str | list["Shape"] | dict[str, "Shape"]
@@ -214,6 +216,7 @@ SHAPES: dict[str, Shape] = {
             ],
         }
     },
+    "HTTPRoute": {"spec": HTTP_ROUTE},
     "AuthorizationPolicy": {"spec": {"selector": {"matchLabels": _STRINGS}, "action": "string", "rules": [{}]}},
     "PeerAuthentication": {"spec": {"selector": {"matchLabels": _STRINGS}, "mtls": {"mode": "string"}}},
 }

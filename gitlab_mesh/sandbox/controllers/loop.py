@@ -15,6 +15,7 @@ from gitlab_mesh.sandbox.apiserver.server import ApiServer
 from gitlab_mesh.sandbox.apiserver.store import Change
 from gitlab_mesh.sandbox.controllers.client import ControllerClient
 from gitlab_mesh.sandbox.controllers.deployment import DeploymentController
+from gitlab_mesh.sandbox.controllers.endpoints import EndpointsController
 from gitlab_mesh.sandbox.controllers.kubelet import Kubelet
 from gitlab_mesh.sandbox.controllers.replicaset import ReplicaSetController
 
@@ -27,7 +28,7 @@ _RETRY_SECONDS = 0.2
 
 
 class ControlLoop:
-    """Runs both workload controllers, and hands pods to the kubelet.
+    """Runs the controllers of workloads and endpoints, and hands pods to the kubelet.
 
     Args:
         api: The API server.
@@ -45,9 +46,11 @@ class ControlLoop:
         self._changes: queue.Queue[Change | None] = queue.Queue()
         self._due: list[tuple[float, Key]] = []
         client = ControllerClient(api, user, "kube-controller-manager")
+        self._endpoints = EndpointsController(client)
         self._controllers: Mapping[str, Callable[[str, str], None]] = {
             "Deployment": DeploymentController(client, self._again).reconcile,
             "ReplicaSet": ReplicaSetController(client, self._again).reconcile,
+            "Service": self._endpoints.reconcile,
         }
         self._thread = threading.Thread(target=self._run, name="controllers", daemon=True)
         self._unwatch: Callable[[], None] = lambda: None
@@ -55,7 +58,7 @@ class ControlLoop:
     def start(self) -> None:
         """Begin, with what is there already."""
         self._api.set_pod_grace(self._kubelet.has_something_to_stop)
-        self._unwatch = self._api.store.watch(("Deployment", "ReplicaSet", "Pod"), self._changes.put)
+        self._unwatch = self._api.store.watch(("Deployment", "ReplicaSet", "Pod", "Service"), self._changes.put)
         self._thread.start()
 
     def stop(self) -> None:
@@ -108,6 +111,8 @@ class ControlLoop:
             }
             act[change.type](body)
         keys = [(owner["kind"], namespace, owner["name"]) for owner in metadata.get("ownerReferences") or ()]
+        if kind == "Pod":
+            keys += [("Service", namespace, name) for name in self._endpoints.services_of(namespace)]
         if kind == "Pod" and change.type == "DELETED":
             # strategy Recreate waits for the last old pod: its Deployment is two owners up
             keys += [("Deployment", namespace, self._kubelet.workload(body))]

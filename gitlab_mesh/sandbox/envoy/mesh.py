@@ -45,6 +45,7 @@ class Mesh:
         client: Pod whose sidecar the mesh listener plays.
         gateway: Pod that the gateway listener plays.
         on_problem: Called with each new problem, in the mesh's own thread.
+        on_applied: Called with the objects that Envoy has in force from now on, in the mesh's own thread.
         concurrency: Envoy's worker threads.
     """
 
@@ -58,11 +59,13 @@ class Mesh:
         client: ProxyPod | None = None,
         gateway: ProxyPod = GATEWAY_POD,
         on_problem: Callable[[GitlabMeshError], None] | None = None,
+        on_applied: Callable[[Sequence[Body]], None] | None = None,
         concurrency: int = 1,
     ) -> None:
         self._objects = objects
         self._pods = pods
         self._on_problem = on_problem or (lambda _: None)
+        self._on_applied = on_applied or (lambda _: None)
         self.proxy = EnvoyProxy(directory, processes, concurrency=concurrency)
         about = {"gateway": gateway, **({"client": client} if client else {})}
         self.settings = MeshSettings(self.proxy.gateway_port, self.proxy.mesh_port, **about)
@@ -232,6 +235,7 @@ class Mesh:
             # An object that no API server would let in, or a bug: the mesh must go on with what it has.
             return GitlabMeshError("the mesh cannot take in a change", why=repr(error))
         self._good, self.warnings = objects, translation.warnings
+        self._on_applied(objects)
         return None
 
     def _report(self, problem: GitlabMeshError | None) -> None:

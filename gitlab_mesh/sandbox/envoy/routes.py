@@ -16,6 +16,7 @@ from gitlab_mesh.sandbox.envoy.actions import (
     translate_retries,
 )
 from gitlab_mesh.sandbox.envoy.fields import Fields, read_spec
+from gitlab_mesh.sandbox.envoy.gateway_semantics import sort_by_precedence, with_gateway_semantics
 from gitlab_mesh.sandbox.envoy.hosts import resolve_host
 from gitlab_mesh.sandbox.envoy.matches import RouteContext, is_catch_all, translate_match
 from gitlab_mesh.sandbox.envoy.model import Json
@@ -80,6 +81,8 @@ class VirtualService:
         hosts: Full names, lower case.
         gateways: "namespace/name", or "mesh".
         body: The object.
+        gateway_api: It was an HTTPRoute: prefixes end at a slash, the most specific match goes first, a cluster that
+            does not exist is 500.
     """
 
     owner: str
@@ -87,6 +90,7 @@ class VirtualService:
     hosts: tuple[str, ...]
     gateways: frozenset[str]
     body: Mapping[str, Any]
+    gateway_api: bool = False
 
 
 def read_virtual_service(body: Mapping[str, Any]) -> VirtualService:
@@ -111,17 +115,16 @@ def translate_routes(service: VirtualService, context: RouteContext, destination
     """
     routes: list[Json] = []
     spec = read_spec(service.body)
-    done = False
     for http in spec.children("http"):
         with http:
             found = [translate_match(match, context, service.namespace) for match in http.children("match")]
             matches = found or [{"prefix": "/"}]
             rest = _translate_rest(http, context, service.namespace, destinations)
-        for match in matches:
-            if match is not None and not done:
-                routes.append({"match": match, **rest})
-                done = is_catch_all(match)
-    return routes
+        routes += [{"match": match, **rest} for match in matches if match is not None]
+    if service.gateway_api:
+        routes = sort_by_precedence([with_gateway_semantics(route) for route in routes])
+    end = next((at for at, route in enumerate(routes, start=1) if is_catch_all(route["match"])), None)
+    return routes[:end]
 
 
 def _translate_rest(http: Fields, context: RouteContext, namespace: str, destinations: Destinations) -> Json:

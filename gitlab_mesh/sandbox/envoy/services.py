@@ -9,7 +9,7 @@ from typing import Any
 from gitlab_mesh.sandbox.envoy.hosts import DOMAIN, by_age
 from gitlab_mesh.sandbox.envoy.model import InboundPod
 
-__all__ = ["MeshService", "cluster_name", "read_services"]
+__all__ = ["DOMAIN", "MeshService", "cluster_name", "read_services"]
 
 _OTHER_PROTOCOLS = {"tcp", "tls", "https", "http2", "grpc", "grpc-web", "udp", "mongo", "mysql", "redis"}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from gitlab_mesh.sandbox.envoy.clusters import inbound_cluster, outbound_clusters, read_destination_rules
 from gitlab_mesh.sandbox.envoy.hosts import by_age
+from gitlab_mesh.sandbox.envoy.http_routes import GATEWAY_API, read_http_route, read_listeners
 from gitlab_mesh.sandbox.envoy.listeners import inbound_listener, outbound_listener, route_configuration
 from gitlab_mesh.sandbox.envoy.matches import RouteContext
 from gitlab_mesh.sandbox.envoy.model import (
@@ -25,19 +26,32 @@ from gitlab_mesh.sandbox.envoy.virtual_hosts import gateway_hosts, mesh_hosts, r
 
 __all__ = ["is_translated", "translate"]
 
-# Other API groups have kinds of the same names: Gateway API's Gateway, Knative's Service.
-_GROUPS = {
-    "VirtualService": "networking.istio.io",
-    "DestinationRule": "networking.istio.io",
-    "Gateway": "networking.istio.io",
-    "Service": "",
+_ISTIO = "networking.istio.io"
+_LISTENERS = f"Gateway.{GATEWAY_API}"
+
+# Other API groups have kinds of the same names, such as Knative's Service. Kind and group → the word used here.
+_WORDS = {
+    ("VirtualService", _ISTIO): "VirtualService",
+    ("DestinationRule", _ISTIO): "DestinationRule",
+    ("Gateway", _ISTIO): "Gateway",
+    ("Service", ""): "Service",
+    ("HTTPRoute", GATEWAY_API): "HTTPRoute",
+    ("Gateway", GATEWAY_API): _LISTENERS,
 }
+_DEFAULT_GROUPS = dict(reversed(_WORDS))
+
+
+def _word_of(body: Mapping[str, Any]) -> str | None:
+    """Return what a kind is called here, None if it is not translated; without ``apiVersion`` the kind decides."""
+    kind = str(body.get("kind"))
+    version = body.get("apiVersion")
+    group = _DEFAULT_GROUPS.get(kind, "") if version is None else str(version).rpartition("/")[0]
+    return _WORDS.get((kind, group))
 
 
 def is_translated(body: Mapping[str, Any]) -> bool:
     """Whether an object is of a kind that the translation reads; without ``apiVersion`` the kind alone decides."""
-    group = _GROUPS.get(str(body.get("kind")))
-    return group is not None and str(body.get("apiVersion", f"{group}/")).rpartition("/")[0] == group
+    return _word_of(body) is not None
 
 
 def translate(objects: Iterable[Mapping[str, Any]], pods: Sequence[InboundPod], settings: MeshSettings) -> Translation:
@@ -51,9 +65,11 @@ def translate(objects: Iterable[Mapping[str, Any]], pods: Sequence[InboundPod], 
     Raises:
         UntranslatableError: An object uses a field, or a value of it, that is not translated.
     """
-    kinds: dict[str, list[Mapping[str, Any]]] = {kind: [] for kind in _GROUPS}
-    for body in filter(is_translated, objects):
-        kinds[body["kind"]].append(body)
+    kinds: dict[str, list[Mapping[str, Any]]] = {word: [] for word in _WORDS.values()}
+    for body in objects:
+        word = _word_of(body)
+        if word is not None:
+            kinds[word].append(body)
     warnings: list[str] = []
     services = read_services(kinds["Service"], warnings)
     policies = read_destination_rules(kinds["DestinationRule"], warnings)
@@ -80,6 +96,8 @@ def _routes(
     by_name = {service.host: service for service in services}
     virtual_services = [read_virtual_service(body) for body in by_age(kinds["VirtualService"])]
     servers = read_gateways(by_age(kinds["Gateway"]), settings.gateway, warnings)
+    servers += read_listeners(by_age(kinds[_LISTENERS]), warnings)
+    virtual_services += [one for body in by_age(kinds["HTTPRoute"]) for one in read_http_route(body, servers)]
     _check_all(virtual_services, Destinations(by_name, clusters, []))
     mesh, gateway = Destinations(by_name, clusters, warnings), Destinations(by_name, clusters, warnings)
     hosts = {

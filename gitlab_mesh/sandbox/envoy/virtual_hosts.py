@@ -8,6 +8,7 @@ from typing import Any
 
 from gitlab_mesh.sandbox.envoy.actions import translate_retries
 from gitlab_mesh.sandbox.envoy.fields import Fields, read_spec
+from gitlab_mesh.sandbox.envoy.gateway_semantics import sort_by_precedence
 from gitlab_mesh.sandbox.envoy.hosts import best_match, intersect, service_domains
 from gitlab_mesh.sandbox.envoy.matches import is_catch_all
 from gitlab_mesh.sandbox.envoy.model import Json, ProxyPod
@@ -24,7 +25,7 @@ class GatewayServer:
     """One HTTP server of a Gateway object.
 
     Attributes:
-        gateway: "namespace/name".
+        gateway: "namespace/name"; of a Gateway API Gateway "namespace/name/listener".
         port: Its port number.
         hosts: As written: optional "namespace/", then a host or wildcard.
         https_redirect: Every request is sent to https.
@@ -173,6 +174,7 @@ def gateway_hosts(
     As in Istio, routes that take everything come last, and a host that nothing is bound to gets 404.
     """
     found: dict[str, Json] = {}
+    by_precedence: set[str] = set()
     for server in servers:
         context = RouteContext(server.port, frozenset({server.gateway}), gateway.labels, gateway.namespace)
         for one in virtual_services:
@@ -183,6 +185,7 @@ def gateway_hosts(
                 destinations.warn.append(f"{one.owner}: none of its hosts is a host of Gateway {server.gateway}")
                 continue
             routes = translate_routes(one, context, destinations)
+            by_precedence |= set(common) if one.gateway_api else set()
             for host in common:
                 found.setdefault(host, {"name": f"{host}:{server.port}", "domains": [host], "routes": []})
                 found[host]["routes"] += routes
@@ -190,6 +193,8 @@ def gateway_hosts(
             for host in (name.rpartition("/")[2].lower() for name in server.hosts):
                 found.setdefault(host, {"name": f"{host}:{server.port}", "domains": [host], "routes": []})
                 found[host]["require_tls"] = "ALL"
-    for entry in found.values():
+    for host, entry in found.items():
+        if host in by_precedence:
+            entry["routes"] = sort_by_precedence(entry["routes"])
         entry["routes"] = sorted(entry["routes"], key=lambda route: is_catch_all(route["match"]))
     return list(found.values())

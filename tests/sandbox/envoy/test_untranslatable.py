@@ -119,7 +119,7 @@ def test_the_error_names_object_and_path(make, mesh_settings: MeshSettings, kind
 
 @pytest.mark.parametrize(
     ("api_version", "kind"),
-    [("v1", "ConfigMap"), ("gateway.networking.k8s.io/v1", "Gateway"), ("serving.knative.dev/v1", "Service")],
+    [("v1", "ConfigMap"), ("gateway.networking.k8s.io/v1", "GRPCRoute"), ("serving.knative.dev/v1", "Service")],
 )
 def test_other_kinds_are_not_the_data_planes_business(
     make, mesh_settings: MeshSettings, api_version: str, kind: str
