@@ -26,6 +26,8 @@ __all__ = ["JSON_PATCH_REFUSED", "map_status"]
 JSON_PATCH_REFUSED = "the server rejected our request due to an error in our request"
 """Message of the Status with which an API server answers a JSON Patch that does not apply (422)."""
 
+_NO_ADDRESS = "address not allowed"
+"""Answer of ``pods/proxy`` (400, kube-apiserver 1.36) for a pod without IP, or with a loopback one."""
 _OTHER_PATCH_TEXTS = ("testing value", "testing path", "test operation", "test failed", "operation does not apply")
 
 
@@ -59,6 +61,12 @@ def map_status(
             f"{what}: the patch does not fit the live object, nothing was written",
             why="a value that the patch tests is different by now, or a path of it is gone",
             hint="read the object again and plan anew; its managedFields name who wrote last",
+        )
+    if status_code == 400 and message == _NO_ADDRESS:
+        return TransientError(
+            f"{what}: has no address yet, or one that the API server does not connect to",
+            why=f"the API server says: {message}",
+            hint="wait until the pod is scheduled and started",
         )
     if status_code == 429 or status_code >= 500 or status_code < 400 or status_code == 408:
         return TransientError(

@@ -214,6 +214,7 @@ class PodsModel:
         }
         status = {
             "phase": "Running",
+            "podIP": "10.0.0.1",
             "conditions": [{"type": "Ready", "status": "True" if pod.ready else "False"}],
             "containerStatuses": [container],
         }

@@ -30,15 +30,6 @@ def virtual_service() -> Object:
     }
 
 
-def pod(name: str) -> Object:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": "shop"},
-        "spec": {"containers": [{"name": "app", "image": "shop:1"}]},
-    }
-
-
 def test_create_get_delete(world: World) -> None:
     cluster = world.admin.cluster
     made = cluster.create(config_map(x="1"))
@@ -73,7 +64,8 @@ def test_list_by_label_in_one_and_in_all_namespaces(world: World) -> None:
 
 
 def test_many_objects_are_listed_whole(world: World) -> None:
-    world.foreign.load(config_map(f"c{number:04}") for number in range(620))
+    for number in range(620):
+        world.foreign.create(config_map(f"c{number:04}"))
     assert len(world.admin.cluster.list("ConfigMap", "shop")) == 620
 
 
@@ -192,22 +184,21 @@ def test_denied(world: World) -> None:
 
 
 def test_pod_proxy(world: World) -> None:
-    world.admin.cluster.create(pod("shop-1"))
-    world.pods["shop/shop-1:15020/stats/prometheus?usedonly=1"] = (200, b"istio_requests_total 1\n")
-    world.pods["shop/shop-1:8080/health"] = (503, b"warming up")
+    metrics, health = b"istio_requests_total 1\n", b"warming up"
+    pages = {"/stats/prometheus?usedonly=1": (200, metrics), "/health": (503, health)}
+    port = world.serve("shop-1", pages)
     proxy = world.admin.proxy
-    answer = proxy.get_path("shop", "shop-1", 15020, "/stats/prometheus?usedonly=1", timeout=5)
-    assert (answer.status, answer.body) == (200, b"istio_requests_total 1\n")
-    own = proxy.get_path("shop", "shop-1", 8080, "health", timeout=5)
-    assert (own.status, own.body) == (503, b"warming up")
-    assert proxy.get_path("shop", "shop-1", 8080, "/none", timeout=5).status == 404
+    answer = proxy.get_path("shop", "shop-1", port, "/stats/prometheus?usedonly=1", timeout=5)
+    assert (answer.status, answer.body) == (200, metrics)
+    own = proxy.get_path("shop", "shop-1", port, "health", timeout=5)
+    assert (own.status, own.body) == (503, health)
+    assert proxy.get_path("shop", "shop-1", port, "/none", timeout=5).status == 404
 
 
 def test_pod_that_does_not_answer(world: World) -> None:
-    world.admin.cluster.create(pod("shop-1"))
-    world.pods["shop/shop-1:8080/"] = ConnectionRefusedError("connection refused")
+    port = world.serve("shop-1", None)
     with pytest.raises(TransientError, match="shop-1"):
-        world.admin.proxy.get_path("shop", "shop-1", 8080, "/", timeout=5)
+        world.admin.proxy.get_path("shop", "shop-1", port, "/", timeout=5)
 
 
 def test_pod_that_does_not_exist(world: World) -> None:
@@ -216,6 +207,6 @@ def test_pod_that_does_not_exist(world: World) -> None:
 
 
 def test_pod_proxy_without_right(world: World) -> None:
-    world.admin.cluster.create(pod("shop-2"))
+    port = world.serve("shop-2", {})
     with pytest.raises(AccessDeniedError, match="pods/proxy"):
-        world.reader.proxy.get_path("shop", "shop-2", 8080, "/", timeout=5)
+        world.reader.proxy.get_path("shop", "shop-2", port, "/", timeout=5)

@@ -211,5 +211,8 @@ def _expect(answer: Answer, verb: str, kind: str, namespace: str, name: str) -> 
     if document is None and not error.why:
         error.why = answer.body[:200].decode(errors="replace").strip()
     if answer.status == 404 and document is None and isinstance(error, ObjectMissingError):
-        error.hint = "the answer is not the Kubernetes API's: check the server's address in the kubeconfig"
+        error.hint = (
+            f"the cluster does not serve {kind} (its CRD is not installed?), or the server's address in the kubeconfig "
+            "is not that of a Kubernetes API"
+        )
     raise error

@@ -58,7 +58,8 @@ class Committer:
         if managers is None:
             base = _with_managers(live, given)
             managers = owned_after_update(resource, base, wanted, me)
-        metadata["managedFields"] = encode_managers(managers)
+        if encoded := encode_managers(managers):
+            metadata["managedFields"] = encoded
         if live is not None and wanted == live:
             return live
         if options.dry_run:

@@ -24,7 +24,7 @@ def answer_proxy(store: ObjectStore, call: PodProxyCall | None, target: Target, 
     """Hand a request to a pod.
 
     Raises:
-        StatusError: 404 no such pod, 405 for anything but GET, 503 if it does not answer.
+        StatusError: 404 no such pod, 400 if it has no address yet, 405 for anything but GET, 503 if it does not answer.
     """
     name, port = _split_name(target.name)
     pod = _pod(store, target.namespace, name)
@@ -32,6 +32,8 @@ def answer_proxy(store: ObjectStore, call: PodProxyCall | None, target: Target, 
         raise method_not_allowed()
     if port is None:
         port = _first_port(pod)
+    if not (pod.get("status") or {}).get("podIP"):
+        raise bad_request("address not allowed")
     if call is None:
         raise service_unavailable(f'no endpoints available for pod "{name}": nothing runs pods here')
     path = f"{target.rest}?{request.raw_query}" if request.raw_query else target.rest

@@ -74,10 +74,10 @@ class Writer:
             live = self.store.get(resource, target.namespace, target.name)
             uid = wanted["metadata"].get("uid")
             if live is None:
-                if uid:
-                    raise conflict(resource, target.name, _uid_text(uid, ""))
                 if resource.kind not in _CREATED_BY_UPDATE or target.subresource:
                     raise missing(resource, target.name)
+                if uid:
+                    raise conflict(resource, target.name, _uid_text(uid, ""))
                 return self.create(target, body, options)
             if uid and uid != live["metadata"]["uid"]:
                 raise conflict(resource, target.name, _uid_text(uid, live["metadata"]["uid"]))

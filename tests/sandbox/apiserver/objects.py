@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gitlab_mesh.sandbox.apiserver.access import User
+from gitlab_mesh.testing.cluster import MemoryCluster
 
 ADMIN = User("admin", "admin-token")
 VIEWER_ROLE = {
@@ -79,3 +80,9 @@ def pod(name: str, **labels: str) -> dict[str, Any]:
             "containers": [{"name": "app", "image": "registry.example/shop:1.4.0", "ports": [{"containerPort": 8080}]}]
         },
     }
+
+
+def running(cluster: MemoryCluster, name: str) -> None:
+    """Create a pod that has an address."""
+    made = cluster.create(pod(name))
+    cluster.update_status({**made, "status": {"phase": "Running", "podIP": "10.0.0.1"}})

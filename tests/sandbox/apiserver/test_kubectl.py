@@ -11,7 +11,7 @@ import pytest
 
 from gitlab_mesh.sandbox.apiserver.http_server import HttpServer
 from gitlab_mesh.testing.cluster import MemoryCluster
-from tests.sandbox.apiserver.objects import VIEWER, config_map, deployment, pod, route
+from tests.sandbox.apiserver.objects import VIEWER, config_map, deployment, pod, route, running
 
 pytestmark = pytest.mark.tool("kubectl")
 
@@ -153,7 +153,7 @@ def test_rights(kubectl: Kubectl, http: HttpServer, tmp_path: Path) -> None:
 
 
 def test_raw_paths_and_the_pod_proxy(kubectl: Kubectl, http: HttpServer, cluster: MemoryCluster) -> None:
-    cluster.create(pod("shop-1"))
+    running(cluster, "shop-1")
     http.api.pod_proxy = lambda namespace, name, port, path: (200, {}, f"{name} {port} {path}".encode())
     http.api.pod_logs = lambda namespace, name, container: b"one\ntwo\n"
     raw = kubectl("get", "--raw", "/api/v1/namespaces/shop/pods/shop-1:15020/proxy/stats/prometheus?filter=a")

@@ -15,7 +15,7 @@ from kubernetes.client.exceptions import ApiException
 
 from gitlab_mesh.sandbox.apiserver.http_server import HttpServer
 from gitlab_mesh.testing.cluster import MemoryCluster
-from tests.sandbox.apiserver.objects import VIEWER, config_map, pod, route
+from tests.sandbox.apiserver.objects import VIEWER, config_map, pod, route, running
 
 ROUTES = ("networking.istio.io", "v1", "shop", "virtualservices")
 JSON_PATCH = "application/json-patch+json"
@@ -259,7 +259,7 @@ def test_pods_are_reached_through_the_proxy(core: Any, http: HttpServer, cluster
         return 200, {"Content-Type": "text/plain"}, b"istio_requests_total 7\n"
 
     http.api.pod_proxy = answer
-    cluster.create(pod("shop-1"))
+    running(cluster, "shop-1")
     read = core.connect_get_namespaced_pod_proxy_with_path
     assert read("shop-1:15020", "shop", "stats/prometheus").strip() == "istio_requests_total 7"
     assert core.connect_get_namespaced_pod_proxy("shop-1", "shop").strip() == "istio_requests_total 7"
