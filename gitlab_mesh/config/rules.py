@@ -39,10 +39,11 @@ def _check_steps(service: ServiceConfig) -> Iterator[tuple[str, str]]:
             yield "rollout.steps", f"the weights must rise, but {after:g} follows {before:g}"
             break
     bakes = sum(rollout.step_bake if step.bake is None else step.bake for step in rollout.steps)
-    shortest = max(bakes, service.judge.bake_seconds)
+    shortest = max(bakes, service.judge.bake_seconds) + rollout.watch.duration
     if shortest > rollout.deadline:
         given, needed = render_number(rollout.deadline, "duration"), render_number(shortest, "duration")
-        yield "rollout.deadline", f"{given} is less than the {needed} that a good release bakes (steps, judge.bake)"
+        why = "that a good release takes (steps, judge.bake, watch)"
+        yield "rollout.deadline", f"{given} is less than the {needed} {why}"
 
 
 def _check_route(service: ServiceConfig) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ BEFORE_TRAFFIC = (Phase.LOCK, Phase.DEPLOY, Phase.SMOKE)
 
 
 def resumed_state(
-    plan: Plan, record: Record, *, share: float, patched: bool, replicas: int, now: float
+    plan: Plan, record: Record, *, share: float, patched: bool, replicas: int, now: float, judged: float = 0.0
 ) -> RolloutState | str:
     """Return the state to go on with, or why that is not possible.
 
@@ -31,6 +31,7 @@ def resumed_state(
         patched: Whether stable has the release's template already.
         replicas: Of the canary, as wanted now.
         now: Monotonic time.
+        judged: Seconds that the judge has looked at it so far.
     """
     if record.phase in BEFORE_TRAFFIC:
         if share > 0:
@@ -49,6 +50,8 @@ def resumed_state(
         reasserted=record.reasserted,
         continued=record.continued,
         exposed=share > 0 or record.weight > 0,
+        exposed_at=now - judged,
+        weighed_at=now,
         done=done,
     )
     if patched:
@@ -57,6 +60,8 @@ def resumed_state(
         return state.with_(phase=Phase.PROMOTE, done=Done(True, True, True, True, True, stable_patched=True))
     if record.phase == Phase.PROMOTE and share == 1.0:
         return state.with_(phase=Phase.PROMOTE)
+    if record.phase == Phase.WATCH and share == record.weight > 0:
+        return state.with_(phase=Phase.WATCH, step=len(plan.steps) - 1, watched_at=now)
     proven = [index for index, step in enumerate(plan.steps[: record.step + 1]) if step.share <= share]
     return state.with_(step=proven[-1] if proven else 0)
 

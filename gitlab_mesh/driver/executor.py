@@ -93,7 +93,9 @@ class Executor:
             self._tell(state, action, evidence)
             if action.verb in (Verb.SET_WEIGHT, Verb.REASSERT, Verb.NEXT_STEP):
                 # What was seen under another weight says nothing about this one.
-                evidence = replace(evidence, judgement=None, contradicts=None, drift=None, canary_flat=None)
+                evidence = replace(
+                    evidence, judgement=None, standing=None, contradicts=None, drift=None, canary_flat=None
+                )
 
     def _perform(self, action: Action, state: RolloutState, evidence: Evidence) -> Evidence:
         try:

@@ -77,6 +77,9 @@ class Narrator:
             step = state.plan.steps[state.step]
             name = f"step-{state.step + 1}"
             title = f"Step {state.step + 1} of {len(state.plan.steps)}: {format_percent(step.share)} of the requests"
+        if state.phase is Phase.WATCH:
+            control = format_percent(1.0 - state.plan.watch_share)
+            title = f"Watch: stable keeps {control} as control for {format_duration(state.plan.watch_seconds)}"
         if name == self._shown:
             return
         self.close()
@@ -105,7 +108,7 @@ class Narrator:
                 console.line(f"{action.verb}: done" + (f" ({action.why})" if action.why else ""), tone="good")
             case Verb.SET_WEIGHT | Verb.REASSERT:
                 console.line(f"weight {format_percent(action.share)} written and read back: {action.why}", tone="good")
-            case Verb.NEXT_STEP | Verb.BEGIN_PROMOTION:
+            case Verb.NEXT_STEP | Verb.BEGIN_WATCH | Verb.BEGIN_PROMOTION:
                 judgement = self.timeline.judgement
                 console.line(judgement.reason if judgement else action.why, tone="good")
             case Verb.CLOSE | Verb.RELEASE | Verb.FINISH | Verb.END:
@@ -215,8 +218,12 @@ class Narrator:
         if end is not None:
             return say_sentence(end.reason)
         step = f"step {state.step + 1} of {len(state.plan.steps)}" if state.phase is Phase.STEP else state.phase.value
-        missing = f": {_missing(state, self.timeline.judgement)}" if state.phase is Phase.STEP else ""
+        judged = state.phase in (Phase.STEP, Phase.WATCH)
+        missing = f": {_missing(state, self.timeline.judgement, self._now())}" if judged else ""
         return say_sentence(f"{step}{missing}")
+
+    def _now(self) -> float:
+        return self.ports.clock.monotonic()
 
     def _progress(self, state: RolloutState, action: Action, evidence: Evidence) -> str:
         if action.verb is Verb.AWAIT_CANARY or action.verb is Verb.AWAIT_STABLE:
@@ -230,17 +237,19 @@ class Narrator:
         stable, canary = (self.timeline.served[side][0] for side in Side)
         waited = self.ports.clock.monotonic() - state.since
         text = f"{format_duration(waited)} at {format_percent(state.written)} · stable {format_count(stable)}"
-        return f"{text}, canary {format_count(canary)} requests · {_missing(state, evidence.judgement)}"
+        return f"{text}, canary {format_count(canary)} requests · {_missing(state, evidence.judgement, self._now())}"
 
 
-def _missing(state: RolloutState, judgement: Judgement | None) -> str:
+def _missing(state: RolloutState, judgement: Judgement | None, now: float) -> str:
     if judgement is None:
         return "no evidence yet"
     if not state.done.confirmed:
         return "the observed share is being confirmed"
-    last = state.step + 1 == len(state.plan.steps)
+    last = state.phase is not Phase.STEP or state.step + 1 == len(state.plan.steps)
     gate = judgement.promote_gate if last else judgement.raise_gate
     text = gate.reason or judgement.reason
+    if state.phase is Phase.WATCH and gate.open and state.watched_at is not None:
+        return f"watched for {format_duration(now - state.watched_at)}: {text}"
     if judgement.forecast is not None and judgement.forecast.seconds is not None:
         text += f"; about {format_duration(judgement.forecast.seconds)} more"
     return text

@@ -176,11 +176,11 @@ def check_time(ports: ServicePorts, release: Release) -> None:
         UsageError: It does not; says by how much.
     """
     plan, left = release.plan, ports.remaining_seconds
-    least = sum(step.bake_seconds for step in plan.steps)
+    least = sum(step.bake_seconds for step in plan.steps) + plan.watch_seconds
     if least > plan.deadline_seconds:
         raise UsageError(
-            f"the steps bake {least:.0f} s in all, the deadline is {plan.deadline_seconds:.0f} s",
-            hint="raise rollout.deadline or shorten the steps",
+            f"steps and watch take {least:.0f} s at least, the deadline is {plan.deadline_seconds:.0f} s",
+            hint="raise rollout.deadline, or shorten the steps or the watch",
         )
     longest = max((check.timeout for check in release.service.smoke), default=0.0)
     if longest >= release.service.rollout.lease:

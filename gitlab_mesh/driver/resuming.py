@@ -69,6 +69,7 @@ def resume(
             patched=is_patched(ports, ledger.record),
             replicas=canary.desired if canary else 0,
             now=started,
+            judged=judge.time or 0.0,
         )
     watch.resume(judge)
     narrator = Narrator(ports, "canary", release.image, watch.timeline, started, record.id)

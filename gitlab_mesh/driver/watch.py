@@ -11,9 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from gitlab_mesh.config.model import ServiceConfig
+from gitlab_mesh.core.judge.evidence import Standing
 from gitlab_mesh.core.judge.model import Judgement, Look
 from gitlab_mesh.core.judge.samples import SampleWriter
 from gitlab_mesh.core.mesh.route import RouteState
+from gitlab_mesh.core.mesh.weights import find_grain
 from gitlab_mesh.core.metrics.counts import Counts, Side, SideTarget, Snapshot
 from gitlab_mesh.core.metrics.share import observed_share_contradicts
 from gitlab_mesh.core.metrics.window import Increments, MeterState, advance, mark
@@ -34,6 +36,10 @@ class JudgeLike(Protocol):
     @property
     def time(self) -> float | None:
         """Time of the last look, seconds since judging began."""
+
+    @property
+    def standing(self) -> Standing | None:
+        """Where it stands, for weights that follow the evidence; None: it cannot tell."""
 
     def look(self, look: Look) -> Judgement:
         """Take one look."""
@@ -116,8 +122,13 @@ class Watch:
             self.meter, increments = mark(self.meter), Increments(problems=snapshot.problems)
         judgement = self._judge(increments, stable, canary, clean=clean and drift is None)
         return Evidence(
+        contradicts = self._contradicts()
+        if contradicts is False and self.expected:
+            self.former = self.expected
             judgement=judgement,
-            contradicts=self._contradicts(),
+            standing=self.judge.standing if self.judge is not None and judgement is not None else None,
+            grain=find_grain(self.route.objects.values(), sum(self.route.pair)) if self.route is not None else 100,
+            contradicts=contradicts,
             pending=self.route.pending if self.route is not None else "",
             canary=health_of(canary),
             stable=health_of(stable),

@@ -72,6 +72,7 @@ def walk(luck: random.Random) -> set[tuple[str, str]]:
         promote=luck.choice(["image", "external"]),
         hold_inconclusive=luck.random() < 0.3,
         first=luck.random() < 0.1,
+        watch_seconds=luck.choice([0.0, 60.0]),
     )
     if plan.first:
         plan = replace(plan, steps=())

@@ -203,7 +203,7 @@ BEFORE_TRAFFIC: dict[str, tuple[list[Object], dict[str, Any], dict[str, Any], in
     "smoke check fails": (shop_objects(), {"smoke": SMOKE}, {}, 10, "smoke check 'page' failed"),
     "smoke command fails": (shop_objects(), {"smoke": COMMAND}, {}, 10, "check-shop ended with 3"),
     "too little time": (
-        shop_objects(), {"rollout": replace(FAST, deadline=15.0)}, {}, 2, "the steps bake 20 s",
+        shop_objects(), {"rollout": replace(FAST, deadline=15.0)}, {}, 2, "steps and watch take 20 s",
     ),
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ from gitlab_mesh.adapters.kubernetes.store import ConfigMapRolloutStore
 from gitlab_mesh.core.metrics import window
 from gitlab_mesh.core.metrics.counts import Counts, Snapshot
 from gitlab_mesh.core.report.model import Outcome
-from gitlab_mesh.core.rollout import Action, End, Evidence, Phase, RolloutState, Verb, way_in
+from gitlab_mesh.core.rollout import Action, End, Evidence, Phase, RolloutState, Verb, raising, way_in
 from gitlab_mesh.driver import ending, executor, recovery, replacing, resuming, taking, watch
 from gitlab_mesh.driver.ledger import Ledger
 from gitlab_mesh.driver.narrator import Narrator
@@ -278,7 +278,7 @@ def _workload() -> ModuleType:
 MUTANTS: tuple[Mutant, ...] = (
     Mutant("the raise gate is skipped", ("S1",), ((executor, "decide_next", _impatient(Verb.NEXT_STEP, last=False)),)),
     Mutant("the promote gate is skipped", ("S1",), (
-        (executor, "decide_next", _impatient(Verb.BEGIN_PROMOTION, last=True)),
+        (executor, "decide_next", _impatient(Verb.BEGIN_PROMOTION, last=True)), (raising, "_is_shut", _always(False)),
     )),
     Mutant("the lease is never renewed", ("S1",), (
         (Ledger, "heartbeat", _always("")), (Ledger, "require_live", _always(None)),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from typing import Any
 
 from gitlab_mesh.errors import UsageError
 
-__all__ = ["MIN_SHARE", "plan_pair"]
+__all__ = ["MIN_SHARE", "find_grain", "plan_pair"]
 
 MIN_SHARE = 0.0005
 """1:1999; less cannot be told apart from 0 within the time of a release."""
@@ -50,3 +52,19 @@ def plan_pair(total: int, share: float, *, whole_route: bool) -> tuple[int, int]
             hint=f"use steps of at least {100 / total:g} %",
         )
     return total - canary, canary
+
+
+def find_grain(objects: Iterable[Mapping[str, Any]], total: int) -> int:
+    """Return the largest sum that the pair's weights may have: shares are multiples of its inverse.
+
+    Args:
+        objects: The live route objects.
+        total: Sum of the pair's weights now.
+    """
+    for item in objects:
+        spec = item.get("spec") or {}
+        routes = [http.get("route") or () for http in spec.get("http") or ()]
+        routes += [rule.get("backendRefs") or () for rule in spec.get("rules") or ()]
+        if any(len(destinations) > 2 for destinations in routes):
+            return total or 100  # a third destination's share would change with the sum
+    return _FINER[-1]

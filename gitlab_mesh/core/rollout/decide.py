@@ -6,7 +6,7 @@ from gitlab_mesh.core.judge.model import Judgement, VerdictKind
 from gitlab_mesh.core.report.model import Outcome
 from gitlab_mesh.core.rollout.model import Action, End, Evidence, Phase, RolloutState, Verb
 from gitlab_mesh.core.rollout.promotion import promote
-from gitlab_mesh.core.rollout.way_in import deploy, step
+from gitlab_mesh.core.rollout.way_in import deploy, step, watch
 from gitlab_mesh.core.rollout.way_out import way_out
 
 __all__ = ["decide_next"]
@@ -33,6 +33,8 @@ def decide_next(state: RolloutState, evidence: Evidence, now: float) -> Action:
             return Action(Verb.SMOKE)
         case Phase.STEP:
             return step(state, evidence, now)
+        case Phase.WATCH:
+            return watch(state, evidence, now)
         case Phase.PROMOTE:
             return promote(state, evidence, now)
         case Phase.ROLL_BACK | Phase.CLEAN_UP | Phase.PAUSED | Phase.HELD | Phase.AWAITING_PROMOTION | Phase.DONE:
@@ -51,7 +53,8 @@ def _reason_to_end(state: RolloutState, evidence: Evidence, now: float) -> End |
     if state.done.deployed and canary is not None and canary.reason and not state.done.stable_patched:
         return End(Outcome.REJECTED, f"the canary does not run: {canary.reason}")
     judgement = evidence.judgement
-    if state.phase is Phase.STEP and state.plan.enforce and judgement is not None and judgement.rejected:
+    compared = state.phase in (Phase.STEP, Phase.WATCH) or (state.phase is Phase.PROMOTE and state.written < 1.0)
+    if compared and state.plan.enforce and judgement is not None and judgement.rejected:
         return End(Outcome.REJECTED, judgement.reason)
     if state.written > 0 and evidence.canary_down and not state.done.stable_patched:
         return End(Outcome.INCONCLUSIVE, "no pod of the canary is ready any more; its users would get errors")

@@ -34,16 +34,7 @@ def advance(state: RolloutState, action: Action, evidence: Evidence, now: float)
         case Verb.SCALE:
             return state.with_(replicas=action.replicas)
         case Verb.SET_WEIGHT:
-            phase = Phase.ROLL_BACK if state.end is not None else state.phase
-            again = state.end is not None and state.written == 0
-            return state.with_(
-                reasserted=state.reasserted + again,
-                written=action.share,
-                exposed=state.exposed or action.share > 0,
-                since=now,
-                phase=phase,
-                done=did(confirmed=False, drained=False),
-            )
+            return _after_weight(state, action, now)
         case Verb.REASSERT:
             return state.with_(reasserted=state.reasserted + 1, since=now, done=did(confirmed=False))
         case Verb.CONFIRM:
@@ -53,6 +44,8 @@ def advance(state: RolloutState, action: Action, evidence: Evidence, now: float)
             return state.with_(phase=Phase.PAUSED, since=now, end=End(Outcome.PAUSED, reason))
         case Verb.NEXT_STEP:
             return state.with_(step=state.step + 1, since=now, done=did(confirmed=False))
+        case Verb.BEGIN_WATCH:
+            return state.with_(phase=Phase.WATCH, since=now)
         case Verb.BEGIN_PROMOTION:
             if state.plan.promote == "external":
                 end = End(Outcome.PAUSED, "the release is proven; the project deploys stable, then job promote ends it")
@@ -112,6 +105,22 @@ def after_failure(state: RolloutState, action: Action) -> RolloutState:
             return state.with_(done=replace(done, stable_patched=True))
         case _:
             return state
+
+
+def _after_weight(state: RolloutState, action: Action, now: float) -> RolloutState:
+    again = state.end is not None and state.written == 0
+    first_watch = state.phase is Phase.WATCH and state.watched_at is None and state.end is None
+    return state.with_(
+        reasserted=state.reasserted + again,
+        written=action.share,
+        exposed=state.exposed or action.share > 0,
+        exposed_at=state.exposed_at if state.exposed else now,
+        weighed_at=now,
+        watched_at=now if first_watch else state.watched_at,
+        since=now,
+        phase=Phase.ROLL_BACK if state.end is not None else state.phase,
+        done=replace(state.done, confirmed=False, drained=False),
+    )
 
 
 def _after_await_canary(state: RolloutState, evidence: Evidence, now: float) -> RolloutState:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from gitlab_mesh.core.judge.evidence import Standing
 from gitlab_mesh.core.judge.model import Judgement, SideHealth
+from gitlab_mesh.core.judge.schedule import BudgetSchedule
+from gitlab_mesh.core.judge.settings import JudgeSettings
 from gitlab_mesh.core.report.model import Outcome
 
-__all__ = ["Action", "Done", "Drift", "End", "Evidence", "Phase", "Plan", "RolloutState", "Step", "Verb"]
+__all__ = ["Action", "Done", "Drift", "End", "Evidence", "Phase", "Plan", "Ramp", "RolloutState", "Step", "Verb"]
 
 
 class Phase(StrEnum):
@@ -20,6 +23,7 @@ class Phase(StrEnum):
     SMOKE = "smoke"
     STEP = "step"
     PAUSED = "paused"
+    WATCH = "watch"
     AWAITING_PROMOTION = "awaiting-promotion"
     PROMOTE = "promote"
     ROLL_BACK = "roll-back"
@@ -44,6 +48,7 @@ class Verb(StrEnum):
     NEXT_STEP = "next-step"
     PAUSE = "pause"
     REASSERT = "reassert"
+    BEGIN_WATCH = "begin-watch"
     BEGIN_PROMOTION = "begin-promotion"
     PATCH_STABLE = "patch-stable"
     AWAIT_STABLE = "await-stable"
@@ -69,8 +74,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Ramp:
+    """How weights follow the evidence: all of them with a budget schedule, those of the watch always."""
+
+    schedule: BudgetSchedule = BudgetSchedule()
+    settings: JudgeSettings = JudgeSettings()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What the rollout means to do; seconds are monotonic durations."""
+    """What the rollout means to do; seconds are monotonic durations.
+
+    ``watch_seconds`` is the time after the promote gate in which stable keeps ``ramp.schedule.control`` of the
+    requests as control; 0: no watch.
+    """
 
     steps: tuple[Step, ...]
     stable_replicas: int
@@ -84,6 +101,13 @@ class Plan:
     enforce: bool = True
     first: bool = False
     hotfix: bool = False
+    watch_seconds: float = 0.0
+    ramp: Ramp = Ramp()
+
+    @property
+    def watch_share(self) -> float:
+        """The canary's share in the watch, 0–1."""
+        return round(1.0 - self.ramp.schedule.control, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +155,9 @@ class RolloutState:
         reasserted: How often a foreign weight was overwritten.
         continued: Index of the last step whose pause is over.
         exposed: Whether the canary ever had a weight above 0.
+        exposed_at: When it got its first weight.
+        weighed_at: When a weight was written last.
+        watched_at: When the watch's weight was written first; None before.
         late_looks: Looks at the drain that ended after its time, in a row.
         end: Set once it is on the way out.
     """
@@ -145,6 +172,9 @@ class RolloutState:
     reasserted: int = 0
     continued: int = -1
     exposed: bool = False
+    exposed_at: float = 0.0
+    weighed_at: float = 0.0
+    watched_at: float | None = None
     late_looks: int = 0
     done: Done = field(default_factory=Done)
     end: End | None = None
@@ -174,6 +204,8 @@ class Evidence:
 
     Attributes:
         judgement: The judge's word at the last look at this weight.
+        standing: Where the judge stands, for weights that follow the evidence; None: the judge cannot tell.
+        grain: Largest sum that the pair's weights may have: shares are multiples of its inverse.
         contradicts: Whether the observed share contradicts the written weight; None: too few requests to say.
         canary: Health of the canary.
         stable: Health of stable.
@@ -190,6 +222,8 @@ class Evidence:
     """
 
     judgement: Judgement | None = None
+    standing: Standing | None = None
+    grain: int = 10000
     contradicts: bool | None = None
     canary: SideHealth | None = None
     stable: SideHealth | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gitlab_mesh.core.report.model import Outcome
 from gitlab_mesh.core.rollout.model import Action, End, Evidence, RolloutState, Verb
-from gitlab_mesh.core.rollout.way_in import on_drift
+from gitlab_mesh.core.rollout.raising import on_drift, raise_to
 
 __all__ = ["promote"]
 
@@ -12,13 +12,10 @@ __all__ = ["promote"]
 def promote(state: RolloutState, evidence: Evidence, now: float) -> Action:
     """Canary to 100 %, then stable's new template, then back: a broken new stable never gets traffic (S9)."""
     plan, done = state.plan, state.done
-    if state.replicas < plan.stable_replicas:
-        return Action(Verb.SCALE, "all of the traffic needs all of the pods", replicas=plan.stable_replicas)
-    canary, stable = evidence.canary, evidence.stable
+    stable = evidence.stable
     if state.written != 1.0:
-        if canary is None or canary.ready < max(canary.desired, 1):
-            return Action(Verb.AWAIT_CANARY, "capacity before weight")
-        return Action(Verb.SET_WEIGHT, "the canary carries everything while stable is replaced", share=1.0)
+        why = "the canary carries everything while stable is replaced"
+        return raise_to(state, evidence, 1.0, replicas=plan.stable_replicas, why=why)
     if evidence.drift is not None and not done.stable_ready:
         return on_drift(state, evidence.drift, 1.0)
     if not done.stable_patched:

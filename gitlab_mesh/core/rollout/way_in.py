@@ -1,12 +1,13 @@
-"""The way in: the canary is made, and each step holds or goes on; capacity comes before weight."""
+"""The way in: the canary is made, each step holds or goes on, what is proven may be watched before it is promoted."""
 
 from __future__ import annotations
 
-from gitlab_mesh.core.report.model import Outcome
-from gitlab_mesh.core.rollout.model import Action, Drift, End, Evidence, RolloutState, Verb
+from gitlab_mesh.core.rollout.model import Action, Evidence, RolloutState, Verb
+from gitlab_mesh.core.rollout.raising import bring, may_promote
+from gitlab_mesh.core.rollout.ramp import watch_share
 from gitlab_mesh.core.workload import needed_replicas
 
-__all__ = ["deploy", "on_drift", "step"]
+__all__ = ["deploy", "step", "watch"]
 
 
 def deploy(state: RolloutState, evidence: Evidence) -> Action:
@@ -21,42 +22,41 @@ def deploy(state: RolloutState, evidence: Evidence) -> Action:
 
 
 def step(state: RolloutState, evidence: Evidence, now: float) -> Action:
-    """Capacity, weight, confirmation, bake; then the gate that opens the next step or the promotion."""
-    plan, here = state.plan, state.plan.steps[state.step]
-    replicas = needed_replicas(plan.stable_replicas, here.share)
+    """Capacity, weight, confirmation, bake; then the gate that opens the next step, the watch or the promotion."""
     if state.pause_due:
         return Action(Verb.PAUSE, f"pause before step {state.step + 1}")
-    if state.replicas < replicas:
-        return Action(Verb.SCALE, f"{here.share:.2%} needs {replicas} pods", replicas=replicas)
-    canary = evidence.canary
-    if state.written != here.share:
-        if canary is None or canary.ready < max(canary.desired, 1):
-            return Action(Verb.AWAIT_CANARY, "capacity before weight")
-        return Action(Verb.SET_WEIGHT, f"step {state.step + 1} of {len(plan.steps)}", share=here.share)
-    if evidence.drift is not None:
-        return on_drift(state, evidence.drift, here.share)
-    if not state.done.confirmed:
-        if evidence.contradicts is False or (evidence.contradicts is None and evidence.judgement is not None):
-            return Action(Verb.CONFIRM, "the observed share does not contradict the weight")
-        if now - state.since > plan.confirm_seconds:
-            reason = f"the observed share contradicts {here.share:.2%} for {plan.confirm_seconds:.0f} s"
-            return Action(Verb.END, reason, end=End(Outcome.INCONCLUSIVE, reason))
-        return Action(Verb.LOOK)
+    plan, here = state.plan, state.plan.steps[state.step]
+    replicas = needed_replicas(plan.stable_replicas, here.share)
+    why = f"step {state.step + 1} of {len(plan.steps)}"
+    missing = bring(state, evidence, now, here.share, replicas=replicas, why=why)
+    if missing is not None:
+        return missing
     judgement = evidence.judgement
     if judgement is None or now - state.since < here.bake_seconds:
         return Action(Verb.LOOK)
     if state.step + 1 < len(plan.steps):
-        if judgement.raise_gate.open or not plan.enforce:
-            return Action(Verb.NEXT_STEP, judgement.raise_gate.reason)
-        return Action(Verb.LOOK)
-    if judgement.promote_gate.open or not plan.enforce:
+        may_rise = judgement.raise_gate.open or not plan.enforce
+        return Action(Verb.NEXT_STEP if may_rise else Verb.LOOK, judgement.raise_gate.reason)
+    return _proven(state, judgement.reason) if may_promote(state, evidence) else Action(Verb.LOOK)
+
+
+def _proven(state: RolloutState, why: str) -> Action:
+    return Action(Verb.BEGIN_WATCH if state.plan.watch_seconds > 0 else Verb.BEGIN_PROMOTION, why)
+
+
+def watch(state: RolloutState, evidence: Evidence, now: float) -> Action:
+    """Most users have the release, stable keeps a little as control; the same rule goes on judging (holdback).
+
+    At the first doubt stable gets requests back, so that the next looks are decisive; the release gets them back only
+    through the promote gate.
+    """
+    plan, judgement, passed = state.plan, evidence.judgement, may_promote(state, evidence)
+    share = watch_share(state, evidence, now)
+    why = f"watch: stable keeps {1.0 - share:.2%} as control"
+    missing = bring(state, evidence, now, share, replicas=plan.stable_replicas, why=why)
+    if missing is not None:
+        return missing
+    over = state.watched_at is not None and now - state.watched_at >= plan.watch_seconds
+    if judgement is not None and passed and over and share >= plan.watch_share:
         return Action(Verb.BEGIN_PROMOTION, judgement.reason)
     return Action(Verb.LOOK)
-
-
-def on_drift(state: RolloutState, drift: Drift, share: float) -> Action:
-    """Write our weight again a bounded number of times, then stop safely (S6)."""
-    if drift.share is None or state.reasserted >= state.plan.reassert:
-        reason = f"{drift.writer or 'somebody'} changed the route's weights {state.reasserted + 1} times"
-        return Action(Verb.END, reason, end=End(Outcome.FAILED, reason))
-    return Action(Verb.REASSERT, f"{drift.writer or 'somebody'} wrote {drift.share:.2%}", share=share)
