@@ -94,7 +94,12 @@ MODULES: Sequence[GoModule] = (
             "envoy_bootstrap.json": ("istio.io/istio", "tools/packaging/common/envoy_bootstrap.json"),
         },
     ),
-    GoModule("flagger", {"flagger": "github.com/fluxcd/flagger/cmd/flagger"}, optional=True),
+    GoModule(
+        "flagger",
+        {"flagger": "github.com/fluxcd/flagger/cmd/flagger"},
+        data={"crd-flagger.yaml": ("github.com/fluxcd/flagger", "kustomize/base/flagger/crd.yaml")},
+        optional=True,
+    ),
 )
 
 
