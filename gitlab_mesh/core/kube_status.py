@@ -64,7 +64,7 @@ def map_status(
         )
     if status_code == 400 and message == _NO_ADDRESS:
         return TransientError(
-            f"{what}: has no address yet, or one that the API server does not connect to",
+            f"{what}: has no address yet, or one that the API server does not connect to ({verb})",
             why=f"the API server says: {message}",
             hint="wait until the pod is scheduled and started",
         )

@@ -170,6 +170,8 @@ class Api(Protocol):
     namespace: str
     """Empty, and of this test alone."""
     admin: Caller
+    is_real: bool
+    """A kube-apiserver, as opposed to the sandbox's."""
 
     def caller(self, rules: list[Object], name: str = "deployer") -> Caller:
         """Return a service account of the namespace that has these rules of a Role, in force already."""

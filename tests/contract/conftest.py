@@ -141,6 +141,7 @@ class SandboxApi:
     """The sandbox's API server as a server under test."""
 
     namespace = "contract"
+    is_real = False
 
     def __init__(self) -> None:
         self._admin = User("admin", "admin-token")

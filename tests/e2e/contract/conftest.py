@@ -32,6 +32,8 @@ _POD_ADDRESS = "10.255.0.1"
 class RealApi:
     """A namespace on a real API server; its callers are service accounts with tokens of their own."""
 
+    is_real = True
+
     def __init__(self, plane: ControlPlane) -> None:
         self._plane = plane
         self._authority = str(plane.directory / "apiserver.crt")

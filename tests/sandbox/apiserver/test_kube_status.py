@@ -47,6 +47,7 @@ def error_of(
         (422, {"message": JSON_PATCH_REFUSED}, "create", UsageError),
         (422, INVALID_FIELD, "patch", UsageError),
         (400, {"message": "bad"}, "create", UsageError),
+        (400, {"message": "address not allowed"}, "get", TransientError),
         (401, {}, "get", AccessDeniedError),
         (403, {}, "get", AccessDeniedError),
         (429, {}, "get", TransientError),
