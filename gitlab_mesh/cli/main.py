@@ -14,6 +14,7 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "job": ("gitlab_mesh.cli.job:job", "Run a job: canary, rollback, status, …"),
+    "init": ("gitlab_mesh.cli.init:init", "Write .gitlab-ci.yml and mesh.yaml from what the repository has."),
     "doctor": ("gitlab_mesh.cli.doctor:doctor", "Check what a release needs, from inside a job; with the fixes."),
     "demo": ("gitlab_mesh.cli.demo:demo", "Run the main job against real traffic on this machine."),
     "sandbox": ("gitlab_mesh.cli.sandbox:sandbox", "A mesh, a cluster API and a GitLab on this machine."),

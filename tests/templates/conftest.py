@@ -63,6 +63,18 @@ class Project:
         )
         return Pipeline(done.returncode, re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", done.stdout))
 
+    def git(self, *arguments: str) -> str:
+        """Run git in the checkout; return what it says."""
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=self.path,
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "HOME": str(self.home)},
+        )
+        return done.stdout.strip()
+
     def jobs(self, **variables: str) -> dict[str, str]:
         """Return ``when`` by job, as the rules decide for these variables."""
         listed = self.run("--list-csv", variables=variables)
@@ -71,23 +83,35 @@ class Project:
         return {row[0]: row[rows[0].index("when")] for row in rows[1:]}
 
 
-def make_project(path: Path, program: Path, origin: str) -> Project:
-    """Copy the example and the templates into a new git repository; ``origin`` decides the URL of the GitLab API."""
+def make_repository(path: Path, program: Path, origin: str) -> Project:
+    """Make an empty git repository; ``origin`` decides the URL of the GitLab API."""
     home = path.parent / "home"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
+    path.mkdir(exist_ok=True)
+    project = Project(path, program, home)
+    project.git("init", "--quiet", "--initial-branch=main")
+    project.git("remote", "add", "origin", origin)
+    project.git("symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main")
+    return project
+
+
+def commit_all(project: Project) -> None:
+    """Commit what lies in the checkout, as the head of origin's main, too; nothing where nothing changed."""
+    project.git("add", "--all")
+    if not project.git("status", "--porcelain"):
+        return
+    identity = ["-c", "user.name=Example", "-c", "user.email=example@example.com"]
+    project.git(*identity, "commit", "--quiet", "--message=Example")
+    project.git("update-ref", "refs/remotes/origin/main", "HEAD")
+
+
+def make_project(path: Path, program: Path, origin: str) -> Project:
+    """Copy the example and the templates into a new git repository."""
     shutil.copytree(EXAMPLE, path)
     shutil.copytree(ROOT / "ci-templates", path / "ci-templates")
-    identity = ["-c", "user.name=Example", "-c", "user.email=example@example.com"]
-    for command in (
-        ["init", "--quiet", "--initial-branch=main"],
-        ["add", "--all"],
-        [*identity, "commit", "--quiet", "--message=Example"],
-        ["remote", "add", "origin", origin],
-        ["update-ref", "refs/remotes/origin/main", "HEAD"],
-        ["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main"],
-    ):
-        subprocess.run(["git", *command], cwd=path, check=True, env={**os.environ, "HOME": str(home)})
-    return Project(path, program, home)
+    project = make_repository(path, program, origin)
+    commit_all(project)
+    return project
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ is, whose token may write, where the note lands.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from gitlab_mesh.sandbox.gitlab.contract import Contract
 from gitlab_mesh.sandbox.gitlab.state import MergeRequest, Pipeline
 from gitlab_mesh.templating import write_templates
 from gitlab_mesh_jobs import JOBS
+from tests.templates.conftest import commit_all
 
 Project = Any  # conftest.Project
 
@@ -110,13 +110,7 @@ class Stage:
     def commit(self, files: dict[str, str]) -> None:
         for name, text in files.items():
             (self.checkout.path / name).write_text(text)
-        identity = ["-c", "user.name=Example", "-c", "user.email=example@example.com"]
-        subprocess.run(["git", "add", "--all"], cwd=self.checkout.path, check=True)
-        if subprocess.run(["git", "diff", "--cached", "--quiet"], cwd=self.checkout.path, check=False).returncode:
-            command = ["git", *identity, "commit", "--quiet", "--message=Kind"]
-            subprocess.run(command, cwd=self.checkout.path, check=True)
-            update = ["git", "update-ref", "refs/remotes/origin/main", "HEAD"]
-            subprocess.run(update, cwd=self.checkout.path, check=True)
+        commit_all(self.checkout)
 
     def notes(self, merge_request: MergeRequest | None = None) -> list[str]:
         found = (merge_request or self.merge_request).notes
@@ -150,10 +144,7 @@ def of_merge_request(stage: Stage) -> Pipeline:
 def of_own_commit(stage: Stage, ci: str) -> Pipeline:
     """A pipeline of the checkout's own commit, at which gitlab-ci-local finds the project's own components."""
     stage.commit({".gitlab-ci.yml": ci})
-    head = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=stage.checkout.path, check=True, capture_output=True, text=True
-    ).stdout.strip()
-    stage.merge_request.shas.append(head)
+    stage.merge_request.shas.append(stage.checkout.git("rev-parse", "HEAD"))
     return of_merge_request(stage)
 
 
