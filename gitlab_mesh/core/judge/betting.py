@@ -25,6 +25,8 @@ BETTER = (0.86, 0.72, 0.58, 0.44, 0.32, 0.21, 0.12, 0.05, 0.012)
 
 _FIRST_CLOCK = 20.0
 _RELEASE_POWER = 0.25
+_DUST = 1e-280
+"""A stake that is thrown away: 1e-280 of the capital comes back to nothing that counts, and its inverse overflows."""
 
 
 class Arms(NamedTuple):
@@ -127,19 +129,28 @@ class Capital:
         canary_n, canary_bad, stable_n, stable_bad = arms
         stakes = [stake_of(worse, tolerance, canary_n, stable_n) for worse in self._worse]
         gains = [(canary_bad * canary + stable_bad * stable - price) / temper for canary, stable, price in stakes]
-        self._settle(gains, cap)
         tolerated = tolerance.ratio * arms.canary_n
         expected = (arms.canary_bad + arms.stable_bad) * tolerated / (tolerated + arms.stable_n)
-        self._release((expected + tolerance.slack * arms.canary_n) / temper)
+        return self.settle(gains, (expected + tolerance.slack * arms.canary_n) / temper, cap)
+
+    def settle(self, gains: Sequence[float], information: float, cap: float = inf) -> float:
+        """Multiply each stake by its gain, then stake more of the reserve; return the log of the capital.
+
+        Args:
+            gains: Log factor of each bet; the mean of each factor under the null is at most 1.
+            information: What this look adds to the clock of late starts, in bad events that the null expects.
+            cap: Log of the most that this one look may multiply the capital by.
+        """
+        self._grow(gains, cap)
+        self._release(information)
         return self.log_wealth
 
-    def _settle(self, gains: Sequence[float], cap: float) -> None:
+    def _grow(self, gains: Sequence[float], cap: float) -> None:
         """Multiply each stake by its gain; throw away what is above the cap or the ceiling."""
-        best = max(gains)
+        pairs = list(zip(self._shares, gains, strict=True))
+        best = max((gain for share, gain in pairs if share > _DUST), default=0.0)
         floor = best - 700.0
-        grown = [
-            share * exp(gain - best) if gain > floor else 0.0 for share, gain in zip(self._shares, gains, strict=True)
-        ]
+        grown = [share * exp(gain - best) if share > _DUST and gain > floor else 0.0 for share, gain in pairs]
         total = sum(grown)
         if total > 0.0:
             staked = best + log(total)

@@ -18,6 +18,10 @@ _SIDE = 3
 _PRIOR = 3.0
 _SHRINK = 2.0
 _FIELDS = 3
+_KEEP = 0.967
+"""What is left of a bin's word when the next one has its say: noise that was over 5 minutes ago fades (30 bins)."""
+_LOUDEST = 4.0
+"""Variance from which on a bin's word is as loud as any: one outage must not outweigh an hour of ordinary errors."""
 
 
 class Dispersion:
@@ -62,6 +66,8 @@ class Dispersion:
     def _compare(self) -> None:
         """Compare the middle bin with all others."""
         canary, stable, odds = self._bins[_SIDE]
+        self._squares *= _KEEP
+        self._variance *= _KEEP
         bad = canary + stable
         if bad <= 0.0:
             return
@@ -71,9 +77,11 @@ class Dispersion:
         odds *= around_canary / around_usual
         share = odds / (1.0 + odds)
         variance = bad * share * (1.0 - share)
-        self._squares += (canary - bad * share) ** 2
         # The neighbours' ratio is itself an estimate: by the delta method the deviation has this much more variance.
-        self._variance += variance * (1.0 + variance * (1.0 / around_canary + 1.0 / around_usual))
+        expected = variance * (1.0 + variance * (1.0 / around_canary + 1.0 / around_usual))
+        loud = min(1.0, _LOUDEST / expected)
+        self._squares += loud * (canary - bad * share) ** 2
+        self._variance += loud * expected
 
     def dump(self) -> list[float]:
         """Return the state as numbers."""

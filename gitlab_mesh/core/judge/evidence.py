@@ -15,6 +15,8 @@ from gitlab_mesh.core.metrics.counts import Counts, Histogram
 __all__ = ["Baseline", "Standing", "check_counts", "crash_of"]
 
 _FATAL = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError")
+_MOST = 10**18
+"""More requests than anything can have served since the look before; beyond it arithmetic would fail too."""
 _ENOUGH = 400
 """Stable's requests before anything is read off them: its 99th percentile then rests on four."""
 
@@ -32,6 +34,8 @@ class Standing:
         leaning: Evidence leans to "within the margin" on each comparison that promotion needs.
         passing: Each of them passes.
         doubtful: The canary looks worse than stable, and that has been confirmed lately: the weight stays.
+        drifting: The canary fails more of late than was usual; the comparison has not had the time to answer.
+        misrouted: The canary may not get the share that it was given; the weight stays until that is settled.
     """
 
     evidence: float
@@ -42,6 +46,8 @@ class Standing:
     leaning: bool
     passing: bool
     doubtful: bool
+    drifting: bool = False
+    misrouted: bool = False
 
 
 class Recent:
@@ -141,11 +147,14 @@ def check_counts(look: Look, before: float | None) -> str:
         return f"the weight {look.weight} is not a share"
     for name, counts in (("stable", look.stable), ("canary", look.canary)):
         errors = counts.errors.values()
+        if counts.requests > _MOST:
+            return f"{name} cannot have served more than 10^18 requests since the look before"
         if counts.requests < 0 or any(count < 0 for count in errors) or sum(errors) > counts.requests:
             return f"{name}'s counts contradict themselves: {counts.requests} requests, {sum(errors)} errors"
         histogram = counts.latency
         if histogram is not None and (
-            len(histogram.counts) != len(histogram.upper_bounds) or any(count < 0 for count in histogram.counts)
+            len(histogram.counts) != len(histogram.upper_bounds)
+            or any(not 0 <= count <= _MOST for count in histogram.counts)
         ):
             return f"{name}'s latency histogram contradicts itself"
     return ""

@@ -35,7 +35,7 @@ class Excess:
         bets: ``FINE`` or ``COARSE``.
     """
 
-    __slots__ = ("_bets", "_down", "_need", "_ratio", "_up", "n")
+    __slots__ = ("_bets", "_down", "_need", "_ratio", "_up")
 
     def __init__(self, ratio: float = 1.0, miss: float = 0.05, bets: Sequence[float] = FINE) -> None:
         self._ratio = ratio
@@ -43,13 +43,11 @@ class Excess:
         self._bets = tuple(bets)
         self._up = [[0.0, 0.0] for _ in bets]
         self._down = [[0.0, 0.0] for _ in bets]
-        self.n = 0.0
 
     def look(self, arms: Arms) -> None:
         """Learn from one look."""
         if arms.canary_n <= 0 or arms.stable_n <= 0:
             return
-        self.n += arms.canary_n
         tolerated = self._ratio * arms.canary_n
         whole = log1p(tolerated / arms.stable_n)
         bad = arms.canary_bad + arms.stable_bad
@@ -95,10 +93,9 @@ class Excess:
 
     def dump(self) -> list[float]:
         """Return the state as numbers."""
-        return [self.n, *(number for pair in (*self._up, *self._down) for number in pair)]
+        return [number for pair in (*self._up, *self._down) for number in pair]
 
     def load(self, numbers: Sequence[float]) -> None:
         """Take over a state that ``dump`` returned."""
-        self.n = numbers[0]
-        pairs = [list(pair) for pair in zip(numbers[1::2], numbers[2::2], strict=True)]
+        pairs = [list(pair) for pair in zip(numbers[::2], numbers[1::2], strict=True)]
         self._up, self._down = pairs[: len(self._bets)], pairs[len(self._bets) :]

@@ -6,19 +6,15 @@ from collections.abc import Mapping, Sequence
 from math import exp, log
 from typing import Any
 
-from gitlab_mesh.core.judge.betting import Arms, Tolerance
-from gitlab_mesh.core.judge.evidence import Baseline, Recent, Standing, check_counts, crash_of
-from gitlab_mesh.core.judge.excess import COARSE, Excess
-from gitlab_mesh.core.judge.latency import Bound, slower_than
-from gitlab_mesh.core.judge.limit import ABOVE, BELOW, Limit
+from gitlab_mesh.core.judge.betting import Arms
+from gitlab_mesh.core.judge.evidence import Standing, check_counts, crash_of
+from gitlab_mesh.core.judge.excess import Excess
+from gitlab_mesh.core.judge.latency import slower_than
+from gitlab_mesh.core.judge.ledger import Ledger
 from gitlab_mesh.core.judge.model import Judgement, Look
 from gitlab_mesh.core.judge.settings import JudgeSettings, UserMetric
-from gitlab_mesh.core.judge.share import ShareTest
-from gitlab_mesh.core.judge.startup import Startup
-from gitlab_mesh.core.judge.state import dump_judge, load_judge
-from gitlab_mesh.core.judge.track import Track
-from gitlab_mesh.core.judge.user import UserTrack
-from gitlab_mesh.core.judge.weighing import parts_of, weigh
+from gitlab_mesh.core.judge.state import dump_ledger, load_ledger
+from gitlab_mesh.core.judge.weighing import weigh
 from gitlab_mesh.core.judge.words import judgement_of
 from gitlab_mesh.core.metrics.counts import Side
 
@@ -27,10 +23,11 @@ __all__ = ["Judge"]
 _CALM = 10.0
 _SUSPICIOUS = 3.0
 _UNCONFIRMED_GUARDS = 4.0
-_SETTLE_LOOKS = 2
+_CONFIRMING_SECONDS = 10.0
+"""After a suspicious start-up: what it showed counts as persistence, so this much more of it confirms a breach."""
 
 
-class Judge:
+class Judge(Ledger):
     """Decides from counts, at any time, with the promised error rates. Pure and deterministic.
 
     Args:
@@ -42,38 +39,7 @@ class Judge:
     def __init__(
         self, settings: JudgeSettings, *, look_seconds: float = 5.0, user_metrics: Sequence[UserMetric] = ()
     ) -> None:
-        self.settings = settings
-        self._look_seconds = look_seconds
-        self.parts = parts_of(slo=settings.max_error_ratio is not None, user=bool(user_metrics))
-        self._lag = max(1, round(2 * settings.guard_seconds / look_seconds))
-        self.errors = Track(
-            "errors",
-            Tolerance(settings.error_tolerance_ratio, settings.error_tolerance),
-            Tolerance(settings.error_margin_ratio, settings.error_margin),
-            promote_level=settings.false_promotion,
-            lag_looks=self._lag,
-        )
-        self.harm = Excess(settings.error_tolerance_ratio)
-        self.latency: tuple[tuple[Bound, Track], ...] | None = None
-        self.baseline = Baseline()
-        self.startup = Startup(settings)
-        self.slo: tuple[Limit, Limit] | None = None
-        if settings.max_error_ratio:
-            fine = Limit.beside(settings.max_error_ratio, BELOW, log(100.0 / settings.false_promotion))
-            self.slo = (Limit.beside(settings.max_error_ratio, ABOVE), fine)
-        self.user = [UserTrack(metric, log(100.0 / settings.false_promotion)) for metric in user_metrics]
-        self.share = ShareTest(settings.share_band, _SETTLE_LOOKS)
-        self.time: float | None = None
-        self.weight = 0.0
-        self.step_requests = 0
-        self.crash = ""
-        self.layout_problem = ""
-        self.problems: tuple[str, ...] = ()
-        self.fresh = False
-        self.rps = 0.0
-        self.recent = Recent(settings.guard_seconds / look_seconds)
-        self.peak = 1.0
-        self.peak_time = 0.0
+        super().__init__(settings, look_seconds=look_seconds, user_metrics=user_metrics)
         self._standing: Standing | None = None
         self._parts: dict[str, float] | None = None
 
@@ -95,13 +61,13 @@ class Judge:
             before, self.time = self.time, look.time_seconds
             if look.weight is not None:
                 self._read_counts(look, look.weight, before)
-            if look.weight and self.user:
-                for track in self.user:
-                    track.look(look.user, self._cap("user"))
-        return judgement_of(self)
+            if look.weight:
+                for metric in self.user:
+                    metric.look(look.user, self._cap("user"))
+        return judgement_of(self, self.evidence_by_metric(), self.standing)
 
     def _read_counts(self, look: Look, weight: float, before: float | None) -> None:
-        start = before if before is not None else look.time_seconds - self._look_seconds
+        start = before if before is not None else look.time_seconds - self.look_seconds
         if before is not None:  # how long the first look took is not known
             rate = (look.stable.requests + look.canary.requests) / (look.time_seconds - before)
             self.rps = rate if self.rps == 0.0 else 0.7 * self.rps + 0.3 * rate
@@ -129,6 +95,8 @@ class Judge:
             self.harm = Excess(self.settings.error_tolerance_ratio)
         for track in self.tracks:
             track.begin(track.stable)
+        for metric in self.user:
+            metric.begin()
 
     def _compare(self, look: Look, weight: float) -> None:
         """Bet on one look under a weight above 0."""
@@ -141,6 +109,7 @@ class Judge:
         self.errors.look(arms, self._cap("outage" if self.startup.running else "errors"))
         self.harm.look(arms)
         self.recent.look(arms)
+        self.drift.look(arms, self.errors.tolerated, look.time_seconds)
         if self.startup.running:
             self.startup.look(arms, self.errors.worse.log_wealth, self._cap("outage"))
         elif self.slo is not None:
@@ -150,7 +119,7 @@ class Judge:
 
     def _compare_latency(self, look: Look) -> None:
         stable, canary = look.stable.latency, look.canary.latency
-        if self.latency is None or stable is None or canary is None:
+        if not self.latency or stable is None or canary is None:
             return
         known = self.baseline.histogram
         if stable.upper_bounds != canary.upper_bounds:
@@ -172,32 +141,13 @@ class Judge:
 
     def _cap(self, name: str, times: float = 1.0, parts: int = 1) -> float:
         """Log of the most that one look may multiply a metric's capital by, so that a breach needs several."""
-        looks = max(2, round(times * self.settings.guard_seconds / self._look_seconds))
-        if self.startup.running or (self.time is not None and self.time < self.startup.hasty_until):
+        looks = max(2, round(times * self.settings.guard_seconds / self.look_seconds))
+        if self.startup.running:
             looks = 2
+        elif self.time is not None and self.time < self.startup.hasty_until:
+            looks = 1 if self.look_seconds >= _CONFIRMING_SECONDS else 2
         share = self.parts[name] / parts
         return 1.001 * log(1.0 / (self.settings.false_rollback * share)) / looks
-
-    def compare_bounds(self, bounds: Sequence[Bound]) -> None:
-        """Compare latency at these bounds from now on."""
-        settings, tracks = self.settings, []
-        for bound in bounds:
-            track = Track(
-                f"latency {bound.seconds:g} s",
-                Tolerance(bound.tolerated, bound.slack, bound.base),
-                Tolerance(bound.margin, bound.margin_slack, bound.base),
-                promote_level=settings.false_promotion,
-                lag_looks=self._lag,
-                bets=COARSE,
-            )
-            track.begin(bound.base)
-            tracks.append((bound, track))
-        self.latency = tuple(tracks)
-
-    @property
-    def tracks(self) -> list[Track]:
-        """Errors and all compared latency bounds."""
-        return [self.errors, *(track for _, track in self.latency or ())]
 
     def evidence_by_metric(self) -> dict[str, float]:
         """Return the share of ``evidence`` that each metric brings; their sum rejects at 1 / false_rollback."""
@@ -226,17 +176,14 @@ class Judge:
                 leaning=least > 0.0,
                 passing=least >= log(1.0 / self.settings.false_promotion),
                 doubtful=evidence >= _SUSPICIOUS and least <= 0.0 and not stale,
+                misrouted=self.share.evidence >= _SUSPICIOUS,
+                drifting=self.drift.alarmed(now),
             )
         return self._standing
 
-    @property
-    def required(self) -> list[Track]:
-        """The comparisons that promotion needs."""
-        return [self.errors, *(track for bound, track in self.latency or () if bound.required)]
-
     def dump(self) -> dict[str, Any]:
         """Return the whole state as JSON, at most 8 KiB."""
-        return dump_judge(self)
+        return dump_ledger(self)
 
     @classmethod
     def load(
@@ -253,5 +200,5 @@ class Judge:
             UsageError: The state is of another version or of other settings.
         """
         judge = cls(settings, look_seconds=look_seconds, user_metrics=user_metrics)
-        load_judge(judge, state)
+        load_ledger(judge, state)
         return judge

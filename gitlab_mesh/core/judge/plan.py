@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from math import log, sqrt
 
 from gitlab_mesh.core.judge.betting import BETTER, WORSE, Tolerance, stake_of
+from gitlab_mesh.core.judge.ledger import parts_of
 from gitlab_mesh.core.judge.settings import JudgeSettings
 
 __all__ = ["Detection", "detection_of", "pass_seconds", "smallest_caught"]
 
-_ERRORS_PART = 0.5
-"""Share of the false-rollback rate that the errors have (``core.judge.judge``)."""
+_ERRORS_PART = parts_of(slo=False, user=False)["errors"]
+"""Share of the false-rollback rate that the errors have."""
 _MIXTURE = log(4.0)
 """What it costs to not know the size of the regression beforehand, measured: docs/judge.md."""
 _PASS_MIXTURE = 1.5

@@ -62,6 +62,8 @@ class SampleWriter:
             line["u"] = [[one.name, one.side.value if one.side else "", one.value] for one in look.user]
         if look.problems:
             line["p"] = list(look.problems)
+        if look.faults:
+            line["f"] = dict(look.faults)
         lines.append(line)
         return "".join(json.dumps(one, separators=(",", ":"), ensure_ascii=False) + "\n" for one in lines)
 
@@ -99,19 +101,21 @@ def parse_samples(lines: Iterable[str]) -> Iterator[Look]:
                 bounds = tuple(inf if bound == "inf" else float(bound) for bound in line["bounds"])
                 continue
             if "h" in line:
-                health = {Side(side): SideHealth(*values) for side, values in line["h"].items()}
+                health = {Side(side): _read_health(*values) for side, values in line["h"].items()}
             yield Look(
                 time_seconds=float(line["t"]),
                 stable=_read_counts(line["s"], bounds),
                 canary=_read_counts(line["c"], bounds),
-                weight=line.get("w"),
+                weight=float(line["w"]) if "w" in line else None,
                 health=dict(health),
                 user=tuple(
-                    UserValue(name, Side(side) if side else None, value) for name, side, value in line.get("u", ())
+                    UserValue(str(name), Side(side) if side else None, float(value))
+                    for name, side, value in line.get("u", ())
                 ),
-                problems=tuple(line.get("p", ())),
+                problems=tuple(str(problem) for problem in line.get("p", ())),
+                faults={str(metric): str(why) for metric, why in line.get("f", {}).items()},
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UsageError(
                 f"line {number} of the samples cannot be read",
                 why=f"{type(error).__name__}: {error}",
@@ -140,6 +144,10 @@ def read_look_seconds(first_line: str) -> float:
 def _check_schema(header: Mapping[str, Any]) -> None:
     if header["schema"] != SCHEMA:
         raise ValueError(f"schema {header['schema']}, this version reads {SCHEMA}")
+
+
+def _read_health(desired: Any, ready: Any, restarts: Any, reason: Any) -> SideHealth:
+    return SideHealth(int(desired), int(ready), int(restarts), str(reason))
 
 
 def _read_counts(parts: list[Any], bounds: tuple[float, ...]) -> Counts:

@@ -87,13 +87,13 @@ class BudgetSchedule:
     ) -> float:
         """Return the share while most users have the release and stable is kept as control (holdback).
 
-        A little control teaches slowly: at the first doubt stable gets its half back, which also halves the harm. A
-        suspicion takes the share down to what a confirmation costs little at; one that nothing confirms gives it
-        back step by step.
+        A little control teaches slowly: at the first doubt, or when the canary fails more than was usual, stable gets
+        its half back, which also halves the harm. A suspicion takes the share down to what a confirmation costs little
+        at; one that nothing confirms gives it back step by step.
         """
         top = 1.0 - self.control
-        if standing.evidence >= _DOUBT:
-            top = self.most
+        if standing.evidence >= _DOUBT or standing.drifting:
+            top = min(top, self.most)
         if standing.evidence >= _CALM:
             top = min(top, max(self._bearable(standing, settings), self.least))
         if top < weight:
@@ -124,6 +124,8 @@ class BudgetSchedule:
     @staticmethod
     def _may_raise(standing: Standing, settings: JudgeSettings, elapsed: float) -> bool:
         # When the start-up ends, what is left of the budget buys a quick answer, doubt or not.
+        if standing.misrouted:
+            return False
         return not standing.doubtful or (standing.starting and elapsed >= settings.startup_seconds - 1e-6)
 
     def _in_time(

@@ -16,6 +16,7 @@ __all__ = ["ShareTest"]
 _STEPS = (1.3, 1.8, 3.0, 6.0, 15.0, 50.0)
 _FALSE = 0.001
 _LOOKS = 2
+_HEAD = 4
 
 
 class ShareTest:
@@ -23,10 +24,12 @@ class ShareTest:
 
     Args:
         band: Tolerated factor, above 1.
-        settle_looks: Looks after a change of weight that are not compared: proxies and scrapes lag.
+        settle_looks: By so many looks proxies and scrapes may lag. Until then the share is compared with every weight
+            that may still be in force, so that a ramp is no blind period: too much is more than the largest of them
+            explains, too little less than the smallest.
     """
 
-    __slots__ = ("_band", "_high", "_low", "_settle", "_since", "_weight", "canary", "total")
+    __slots__ = ("_band", "_high", "_low", "_ranges", "_settle", "_since", "_weight", "canary", "total")
 
     def __init__(self, band: float, settle_looks: int) -> None:
         self._band = band
@@ -34,25 +37,41 @@ class ShareTest:
         self._high = Capital(_STEPS)
         self._low = Capital([1.0 / step for step in _STEPS])
         self._weight, self._since = -1.0, 0
+        self._ranges = [(0.0, 0.0)] * settle_looks
         self.canary = self.total = 0.0
 
     def look(self, weight: float, canary_requests: int, stable_requests: int) -> float:
         """Bet on one look; return the evidence, 1 at the start, broken from ``limit`` on."""
+        least, most = self._in_force(weight, silent=canary_requests + stable_requests == 0)
         if not 0.0 < weight < 1.0:
             return self.evidence
         if abs(weight - self._weight) > 1e-9:
             self._weight, self._since = weight, 0
             self.canary = self.total = 0.0
         self._since += 1
-        if self._since <= self._settle:
-            return self.evidence
-        self.canary += canary_requests
-        self.total += canary_requests + stable_requests
-        arms = Arms(weight, canary_requests, 1.0 - weight, stable_requests)
         cap = log(2.0 / _FALSE) / _LOOKS * 1.001
+        arms = Arms(most, canary_requests, 1.0 - most, stable_requests)
         self._high.look(arms, Tolerance(self._band), cap=cap)
+        arms = Arms(least, canary_requests, 1.0 - least, stable_requests)
         self._low.look(arms, Tolerance(1.0 / self._band), cap=cap)
+        if self._since > self._settle:
+            self.canary += canary_requests
+            self.total += canary_requests + stable_requests
         return self.evidence
+
+    def _in_force(self, weight: float, *, silent: bool) -> tuple[float, float]:
+        """Return the least and the largest weight under which this look's requests may have been routed.
+
+        What a silent look should have brought comes with the next one, so its weight counts there.
+        """
+        self._ranges.append((weight, weight))
+        least = min(low for low, _ in self._ranges)
+        most = max(high for _, high in self._ranges)
+        if silent:
+            before, now = self._ranges[-2:]
+            self._ranges[-2:] = [(min(before[0], now[0]), max(before[1], now[1]))]
+        self._ranges = self._ranges[-self._settle :]
+        return least, most
 
     @property
     def evidence(self) -> float:
@@ -77,12 +96,15 @@ class ShareTest:
     def dump(self) -> list[float]:
         """Return the state as numbers."""
         head = [self._weight, float(self._since), self.canary, self.total]
-        return [*head, *self._high.dump(), *self._low.dump()]
+        ranges = [number for pair in self._ranges for number in pair]
+        return [*head, *self._high.dump(), *self._low.dump(), *ranges]
 
     def load(self, numbers: Sequence[float]) -> None:
         """Take over a state that ``dump`` returned."""
-        self._weight, since, self.canary, self.total = numbers[:4]
+        self._weight, since, self.canary, self.total = numbers[:_HEAD]
         self._since = int(since)
-        half = 4 + (len(numbers) - 4) // 2
-        self._high.load(numbers[4:half])
-        self._low.load(numbers[half:])
+        size = len(self._high.dump())
+        self._high.load(numbers[_HEAD : _HEAD + size])
+        self._low.load(numbers[_HEAD + size : _HEAD + 2 * size])
+        rest = numbers[_HEAD + 2 * size :]
+        self._ranges = list(zip(rest[::2], rest[1::2], strict=True))

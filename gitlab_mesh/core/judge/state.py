@@ -11,18 +11,16 @@ import binascii
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gitlab_mesh.core.judge.latency import Bound
+from gitlab_mesh.core.judge.ledger import Ledger
 from gitlab_mesh.core.metrics.counts import Histogram
 from gitlab_mesh.errors import UsageError
 
-if TYPE_CHECKING:
-    from gitlab_mesh.core.judge.judge import Judge
+__all__ = ["SCHEMA", "dump_ledger", "load_ledger"]
 
-__all__ = ["SCHEMA", "dump_judge", "load_judge"]
-
-SCHEMA = 1
+SCHEMA = 2
 _SCALARS = ("weight", "rps", "peak", "peak_time")
 _NONE = -1.7976931348623157e308
 _COUNTS = ("step_requests",)
@@ -42,35 +40,36 @@ def _pack_lists(lists: Sequence[Sequence[float]]) -> list[str]:
     return [_pack(numbers) for numbers in lists]
 
 
-def dump_judge(judge: Judge) -> dict[str, Any]:
+def dump_ledger(ledger: Ledger) -> dict[str, Any]:
     """Return the whole state, at most 8 KiB as JSON with seven comparisons and four metrics of the user's."""
     state: dict[str, Any] = {
         "schema": SCHEMA,
-        "time": judge.time,
-        "scalars": _pack([getattr(judge, name) for name in _SCALARS]),
-        "counts": [getattr(judge, name) for name in _COUNTS],
-        "texts": [getattr(judge, name) for name in _TEXTS],
-        "baseline": _pack([judge.baseline.requests, judge.baseline.errors]),
-        "errors": _pack_lists(judge.errors.dump()),
-        "harm": _pack(judge.harm.dump()),
-        "startup": _pack(judge.startup.dump()),
-        "recent": _pack(judge.recent.dump()),
-        "share": _pack(judge.share.dump()),
-        "user": [_pack([_NONE if value is None else value for value in track.dump()]) for track in judge.user],
+        "time": ledger.time,
+        "scalars": _pack([getattr(ledger, name) for name in _SCALARS]),
+        "counts": [getattr(ledger, name) for name in _COUNTS],
+        "texts": [getattr(ledger, name) for name in _TEXTS],
+        "baseline": _pack([ledger.baseline.requests, ledger.baseline.errors]),
+        "errors": _pack_lists(ledger.errors.dump()),
+        "harm": _pack(ledger.harm.dump()),
+        "startup": _pack(ledger.startup.dump()),
+        "recent": _pack(ledger.recent.dump()),
+        "drift": _pack(ledger.drift.dump()),
+        "share": _pack(ledger.share.dump()),
+        "user": [_pack([_NONE if value is None else value for value in track.dump()]) for track in ledger.user],
     }
-    histogram = judge.baseline.histogram
+    histogram = ledger.baseline.histogram
     if histogram is not None:
         state["histogram"] = [_pack(histogram.upper_bounds), list(histogram.counts)]
-    if judge.slo is not None:
-        state["slo"] = _pack_lists([limit.dump() for limit in judge.slo])
-    if judge.latency is not None:
-        state["bounds"] = [_pack([float(value) for value in astuple(bound)]) for bound, _ in judge.latency]
-        state["latency"] = [_pack_lists(track.dump()) for _, track in judge.latency]
+    if ledger.slo is not None:
+        state["slo"] = _pack_lists([limit.dump() for limit in ledger.slo])
+    if ledger.latency is not None:
+        state["bounds"] = [_pack([float(value) for value in astuple(bound)]) for bound, _ in ledger.latency]
+        state["latency"] = [_pack_lists(track.dump()) for _, track in ledger.latency]
     return state
 
 
-def load_judge(judge: Judge, state: Mapping[str, Any]) -> None:
-    """Fill a new judge with a state.
+def load_ledger(ledger: Ledger, state: Mapping[str, Any]) -> None:
+    """Fill a new ledger with a state.
 
     Raises:
         UsageError: The state is damaged, of another version, or of other settings.
@@ -82,7 +81,7 @@ def load_judge(judge: Judge, state: Mapping[str, Any]) -> None:
             hint="start the release again with the same job, from its first step",
         )
     try:
-        _fill(judge, state)
+        _fill(ledger, state)
     except (KeyError, TypeError, ValueError, struct.error, binascii.Error) as error:
         raise UsageError(
             "the judge's saved state does not fit these settings",
@@ -91,30 +90,31 @@ def load_judge(judge: Judge, state: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _fill(judge: Judge, state: Mapping[str, Any]) -> None:
-    judge.time = state["time"]
+def _fill(ledger: Ledger, state: Mapping[str, Any]) -> None:
+    ledger.time = state["time"]
     for name, value in zip(_SCALARS, _unpack(state["scalars"]), strict=True):
-        setattr(judge, name, value)
+        setattr(ledger, name, value)
     for name, count in zip(_COUNTS, state["counts"], strict=True):
-        setattr(judge, name, int(count))
+        setattr(ledger, name, int(count))
     for name, text in zip(_TEXTS, state["texts"], strict=True):
-        setattr(judge, name, str(text))
-    judge.baseline.requests, judge.baseline.errors = _unpack(state["baseline"])
+        setattr(ledger, name, str(text))
+    ledger.baseline.requests, ledger.baseline.errors = _unpack(state["baseline"])
     if "histogram" in state:
         bounds, counts = state["histogram"]
-        judge.baseline.histogram = Histogram(tuple(_unpack(bounds)), tuple(counts))
-    judge.errors.load([_unpack(text) for text in state["errors"]])
-    judge.harm.load(_unpack(state["harm"]))
-    judge.startup.load(_unpack(state["startup"]))
-    judge.recent.load(_unpack(state["recent"]))
-    judge.share.load(_unpack(state["share"]))
-    if judge.slo is not None:
-        for limit, text in zip(judge.slo, state["slo"], strict=True):
+        ledger.baseline.histogram = Histogram(tuple(_unpack(bounds)), tuple(counts))
+    ledger.errors.load([_unpack(text) for text in state["errors"]])
+    ledger.harm.load(_unpack(state["harm"]))
+    ledger.startup.load(_unpack(state["startup"]))
+    ledger.recent.load(_unpack(state["recent"]))
+    ledger.drift.load(_unpack(state["drift"]))
+    ledger.share.load(_unpack(state["share"]))
+    if ledger.slo is not None:
+        for limit, text in zip(ledger.slo, state["slo"], strict=True):
             limit.load(_unpack(text))
-    for track, numbers in zip(judge.user, state["user"], strict=True):
+    for track, numbers in zip(ledger.user, state["user"], strict=True):
         track.load([None if number == _NONE else number for number in _unpack(numbers)])
     if "bounds" in state:
         chosen = [_unpack(text) for text in state["bounds"]]
-        judge.compare_bounds([Bound(a, b, c, d, e, f, bool(g)) for a, b, c, d, e, f, g in chosen])
-        for (_, latency), texts in zip(judge.latency or (), state["latency"], strict=True):
+        ledger.compare_bounds([Bound(a, b, c, d, e, f, bool(g)) for a, b, c, d, e, f, g in chosen])
+        for (_, latency), texts in zip(ledger.latency or (), state["latency"], strict=True):
             latency.load([_unpack(text) for text in texts])

@@ -12,10 +12,13 @@ from gitlab_mesh.core.judge.excess import FINE, Excess
 __all__ = ["Track", "equal_prior", "relevant_prior"]
 
 _CEILING = 100.0
+_AIMED = 0.7
+"""Part of the stakes that lies where the decision is; the rest is spread evenly. A bet far from it gains so much on
+each bad request that a small stake suffices."""
 
 
 def relevant_prior(base: float, tolerated: Tolerance, margin: Tolerance) -> list[float]:
-    """Spread the bets on "worse": half evenly, half where a release first becomes one that must not be promoted.
+    """Spread the bets on "worse": some evenly, most where a release first becomes one that must not be promoted.
 
     Args:
         base: Stable's share of bad requests so far.
@@ -28,7 +31,7 @@ def relevant_prior(base: float, tolerated: Tolerance, margin: Tolerance) -> list
 
 
 def equal_prior(base: float, margin: Tolerance) -> list[float]:
-    """Spread the bets on "better than the margin": half evenly, half where a canary as good as stable is.
+    """Spread the bets on "better than the margin": some evenly, most where a canary as good as stable is.
 
     Args:
         base: Stable's share of bad requests so far.
@@ -41,7 +44,7 @@ def equal_prior(base: float, margin: Tolerance) -> list[float]:
 def _spread(bets: Sequence[float], centre: float, width: float) -> list[float]:
     bumps = [exp(-0.5 * ((log(worse) - centre) / width) ** 2) for worse in bets]
     total = sum(bumps)
-    return [0.5 / len(bets) + 0.5 * bump / total for bump in bumps]
+    return [(1.0 - _AIMED) / len(bets) + _AIMED * bump / total for bump in bumps]
 
 
 class Track:
@@ -108,9 +111,9 @@ class Track:
         """Start anew: what was seen guides the bets, but is not held against the canary.
 
         Args:
-            base: Stable's share of bad requests so far; spreads the bets.
+            base: Stable's share of bad requests so far; spreads the bets. None: as before.
         """
-        self.base = base
+        self.base = base if base is not None else self.base
         worse, fine = self._priors()
         self.worse.restart(worse)
         self.fine.restart(fine)

@@ -8,8 +8,9 @@ assumed about the distribution: the null hypothesis says only that a reading is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, isfinite, log, log1p
+from math import isfinite, log1p
 
+from gitlab_mesh.core.judge.betting import Capital
 from gitlab_mesh.core.judge.model import UserValue
 from gitlab_mesh.core.judge.settings import UserMetric
 from gitlab_mesh.core.metrics.counts import Side
@@ -27,13 +28,12 @@ class UserTrack:
         ceiling: Log of the most that evidence for a pass is kept.
     """
 
-    __slots__ = ("_ceiling", "_fine", "_last", "_worse", "canary", "metric", "problem", "readings", "stable")
+    __slots__ = ("_fine", "_last", "_worse", "canary", "metric", "problem", "readings", "stable")
 
     def __init__(self, metric: UserMetric, ceiling: float) -> None:
         self.metric = metric
-        self._ceiling = ceiling
-        self._worse = [-log(len(_BETS))] * len(_BETS)
-        self._fine = [-log(len(_BETS))] * len(_BETS)
+        self._worse = Capital(_BETS)
+        self._fine = Capital(_BETS, ceiling=ceiling)
         self._last: tuple[float, float] | None = None
         self.stable: float | None = None
         self.canary: float | None = None
@@ -56,11 +56,13 @@ class UserTrack:
         self._last = pair
         self.readings += 1
         sign = 1.0 if self._is_worse(self.canary, self.stable) else -1.0
-        before = self.log_worse
-        self._worse = [value + log1p(sign * bet) for value, bet in zip(self._worse, _BETS, strict=True)]
-        self._fine = [value + log1p(-sign * bet) for value, bet in zip(self._fine, _BETS, strict=True)]
-        self._worse = _cut(self._worse, before + cap)
-        self._fine = _cut(self._fine, self._ceiling)
+        self._worse.settle([log1p(sign * bet) for bet in _BETS], 1.0, cap)
+        self._fine.settle([log1p(-sign * bet) for bet in _BETS], 1.0)
+
+    def begin(self) -> None:
+        """Start anew when the start-up is over: what was seen guides the bets, but is not held against the canary."""
+        self._worse.restart()
+        self._fine.restart()
 
     def _refuse(self, canary: Sequence[float], stable: Sequence[float]) -> str:
         """Say why these readings are no data; empty if they are."""
@@ -87,33 +89,23 @@ class UserTrack:
     @property
     def log_worse(self) -> float:
         """Log of the capital against "no worse"."""
-        return _log_sum(self._worse)
+        return self._worse.log_wealth
 
     @property
     def log_fine(self) -> float:
         """Log of the capital against "worse half of the time"."""
-        return _log_sum(self._fine)
+        return self._fine.log_wealth
 
     def dump(self) -> list[float | None]:
         """Return the state as numbers."""
         last = self._last or (None, None)
-        return [*self._worse, *self._fine, *last, self.stable, self.canary, float(self.readings)]
+        return [*self._worse.dump(), *self._fine.dump(), *last, self.stable, self.canary, float(self.readings)]
 
     def load(self, numbers: Sequence[float | None]) -> None:
         """Take over a state that ``dump`` returned."""
-        size = len(_BETS)
-        self._worse = [float(number or 0.0) for number in numbers[:size]]
-        self._fine = [float(number or 0.0) for number in numbers[size : 2 * size]]
+        size = len(self._worse.dump())
+        self._worse.load([float(number or 0.0) for number in numbers[:size]])
+        self._fine.load([float(number or 0.0) for number in numbers[size : 2 * size]])
         canary, stable, self.stable, self.canary, readings = numbers[2 * size :]
         self._last = (canary, stable) if canary is not None and stable is not None else None
         self.readings = int(readings or 0)
-
-
-def _log_sum(values: Sequence[float]) -> float:
-    best = max(values)
-    return best + log(sum(exp(value - best) for value in values))
-
-
-def _cut(values: list[float], most: float) -> list[float]:
-    over = _log_sum(values) - most
-    return [value - over for value in values] if over > 0 else values

@@ -186,6 +186,8 @@ def _count(
         moved.add(counter)
         if last is None and counter not in state.newborn:
             continue
+        if last is not None and sample.counts.requests < last.counts.requests:
+            problems.append(f"pod {sample.pod} ({sample.side}): its counters began again, the proxy restarted")
         added = increment(last.counts if last else EMPTY, sample.counts)
         if added is None:
             problems.append(

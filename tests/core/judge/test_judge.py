@@ -297,6 +297,8 @@ def bad_counts() -> list[Look]:
         Look(10.0, good, good, math.nan),
         Look(10.0, good, Counts(10, {}, Histogram((0.1, math.inf), (5,))), 0.5),
         Look(10.0, good, Counts(10, {}, Histogram((0.1, math.inf), (5, -5))), 0.5),
+        Look(10.0, good, Counts(10**400, {}), 0.5),
+        Look(10.0, good, Counts(10, {}, Histogram((0.1, math.inf), (5, 10**400))), 0.5),
     ]
 
 
@@ -324,6 +326,88 @@ def test_equal_timestamps_never_pass(traffic: Any) -> None:
     for look in traffic().looks(2000.0):
         judgement = judge.look(replace(look, time_seconds=5.0))
         assert not judgement.promote_gate.open
+
+
+def test_a_frozen_clock_raises_no_weight(traffic: Any) -> None:
+    """Evidence of long ago must not go on opening the gate when nothing new comes."""
+    judge = Judge(HASTY)
+    looks = list(traffic(rps=500.0, weight=lambda _time: 0.05).looks(200.0))
+    for look in looks:
+        judgement = judge.look(look)
+    assert judgement.raise_gate.open
+    judgement = judge.look(looks[-1])
+    assert not judgement.raise_gate.open
+    assert "clock" in judgement.raise_gate.reason
+
+
+@pytest.mark.parametrize(
+    "histogram",
+    [
+        Histogram((0.1, math.inf), (900, 100)),
+        Histogram((0.1, 0.2, math.inf), (0, 0, 1000)),
+        Histogram((math.inf,), (9,)),
+    ],
+    ids=["one finite bound", "all beyond the last", "no finite bound"],
+)
+def test_a_histogram_that_tells_nothing_has_no_data_and_no_crash(histogram: Histogram) -> None:
+    judge = Judge(HASTY)
+    for i in range(100):
+        counts = Counts(sum(histogram.counts), {}, histogram)
+        judgement = judge.look(Look(5.0 * (i + 1), counts, counts, 0.5))
+    latency = next(verdict for verdict in judgement.verdicts if verdict.metric == "latency")
+    assert latency.kind is VerdictKind.NO_DATA
+    assert "slow from usual" in latency.reason
+    assert not judgement.promote_gate.open
+
+
+def test_a_dry_run_survives_hours_of_a_broken_canary() -> None:
+    """Only reporting, it goes on after a breach: nothing may underflow, and a recovery may show again."""
+    judge = Judge(replace(HASTY, max_error_ratio=0.01), user_metrics=[UserMetric("m", "q")])
+    for i in range(900):
+        bad = 10**12 if i < 600 else 0
+        look = Look(5.0 * (i + 1), Counts(10**12, {"5xx": 10**6}), Counts(10**12, {"5xx": bad}), 0.5)
+        judgement = judge.look(replace(look, user=memory("m", 1.0 + i, 9.0 * (i + 1) if i < 600 else 0.5 + i)))
+        assert judgement.rejected or i < 10 or i > 600
+    json.dumps(judge.dump(), allow_nan=False)
+    assert judge.errors.fine.log_wealth > 0.0
+
+
+def test_a_cold_start_of_a_user_metric_is_forgiven_and_a_late_fault_is_found(traffic: Any) -> None:
+    metric = UserMetric(name="memory", query="q")
+    for late in (False, True):
+        judge = Judge(SETTINGS, look_seconds=1.0, user_metrics=[metric])
+        rejected_at = 0.0
+        for i, look in enumerate(traffic(look_seconds=1.0, latency=False).looks(400.0)):
+            worse = i <= 30 or (late and i > 300)
+            judgement = judge.look(replace(look, user=memory("memory", 100.0 + i, (200.0 if worse else 100.0) + i)))
+            if judgement.rejected:
+                rejected_at = look.time_seconds
+                break
+        assert (rejected_at > 0.0) == late
+        assert not late or 300.0 < rejected_at <= 345.0
+
+
+def test_an_informational_metric_is_shown_as_breach_and_rejects_nobody(traffic: Any) -> None:
+    worse = UserMetric(name="bad", query="q", importance=Importance.INFORMATIONAL)
+    judge = Judge(HASTY, user_metrics=[worse, UserMetric(name="good", query="q")])
+    for i, look in enumerate(traffic().looks(300.0)):
+        user = memory("bad", 100.0 + i, 300.0 + i) + memory("good", 1.0 + i, 1.0 + i)
+        judgement = judge.look(replace(look, user=user))
+        assert not judgement.rejected
+    kinds = {verdict.metric: verdict.kind for verdict in judgement.verdicts}
+    assert (kinds["bad"], kinds["good"]) == (VerdictKind.BREACH, VerdictKind.PASS)
+
+
+def test_the_worst_metric_that_counts_rejects_even_beside_a_worse_informational_one(traffic: Any) -> None:
+    metrics = [UserMetric("a", "q", importance=Importance.INFORMATIONAL), UserMetric("b", "q")]
+    judge = Judge(HASTY, user_metrics=metrics)
+    rejected = False
+    for i, look in enumerate(traffic().looks(300.0)):
+        user = memory("a", 100.0 + i, 300.0 + i) + memory("b", 1.0 + i, (3.0 if i > 5 else 1.0) * (1.0 + i))
+        rejected = judge.look(replace(look, user=user)).rejected
+        if rejected:
+            break
+    assert rejected
 
 
 counts = st.builds(

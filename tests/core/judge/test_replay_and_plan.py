@@ -44,6 +44,7 @@ def odd_looks() -> list[Look]:
             0.5,
             user=(UserValue("queue", Side.STABLE, 1.5), UserValue("lag", None, -2.0)),
             problems=("pod x: 503",),
+            faults={"latency": "pod x counts in other buckets"},
         ),
     ]
 
@@ -65,7 +66,18 @@ def test_an_hour_takes_less_than_200_kb(traffic: Any) -> None:
     assert len(render(list(traffic(rps=500.0).looks(3600.0))).encode()) <= 200_000
 
 
-@pytest.mark.parametrize("line", ['{"t": 1}', "no json", '{"t":1,"s":[1,{},"zz"],"c":[1,{}]}', '{"schema": 7}', "[]"])
+BAD_LINES = [
+    '{"t":1,"s":[Infinity,{}],"c":[1,{}]}',
+    '{"t":1,"s":[1,{}],"c":[1,{}],"w":"half"}',
+    '{"t":1,"s":[1,{}],"c":[1,{}],"u":[["m","canary",null]]}',
+    '{"t":1,"s":[1,{}],"c":[1,{}],"h":{"canary":[1,1,"many",""]}}',
+    '{"t":1,"s":[1,{}],"c":[1,{}],"f":["latency"]}',
+]
+
+
+@pytest.mark.parametrize(
+    "line", ['{"t": 1}', "no json", '{"t":1,"s":[1,{},"zz"],"c":[1,{}]}', '{"schema": 7}', "[]", *BAD_LINES]
+)
 def test_a_line_that_cannot_be_read_is_named(line: str) -> None:
     lines = [*render(odd_looks()[:1]).splitlines(), line]
     with pytest.raises(UsageError, match=f"line {len(lines)} of the samples"):

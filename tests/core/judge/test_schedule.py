@@ -127,3 +127,19 @@ def test_the_share_is_always_possible(
     assert new <= 2.2 * weight
     wide = SCHEDULE.watch_weight(weight, standing, SETTINGS, elapsed=elapsed, since_change=since)
     assert SCHEDULE.least <= wide <= 0.95
+
+
+def test_a_drift_gives_stable_its_half_back_and_lets_go_again() -> None:
+    drifting = replace(GOOD, drifting=True)
+    watch = {"elapsed": 700.0, "since_change": 60.0}
+    assert SCHEDULE.watch_weight(0.95, drifting, SETTINGS, **watch) == 0.5
+    assert SCHEDULE.watch_weight(0.5, drifting, SETTINGS, **watch) == 0.5
+    assert SCHEDULE.watch_weight(0.5, GOOD, SETTINGS, **watch) == pytest.approx(0.95)
+    suspected = replace(drifting, evidence=20.0, recent=0.5)
+    assert SCHEDULE.watch_weight(0.95, suspected, SETTINGS, **watch) < 0.1
+
+
+def test_routing_that_may_be_broken_holds_the_weight() -> None:
+    misrouted = replace(GOOD, misrouted=True)
+    assert next_weight(0.01, misrouted) == 0.01
+    assert next_weight(0.01, replace(misrouted, starting=True), elapsed=30.0) == 0.01

@@ -124,7 +124,10 @@ def test_a_new_pod_that_cannot_be_read_at_first_still_began_at_zero() -> None:
 def test_a_restart_counts_what_the_new_process_served() -> None:
     meter = Meter()
     meter.read(sample("s", S, 0, 100), sample("c", C, 0, 100))
-    assert meter.read(sample("s", S, 5, 110), sample("c", C, 5, 4, fivexx=4)).canary == Counts(4, {"fivexx": 4})
+    increments = meter.read(sample("s", S, 5, 110), sample("c", C, 5, 4, fivexx=4))
+    assert increments.canary == Counts(4, {"fivexx": 4})
+    assert increments.problems == ("pod c (canary): its counters began again, the proxy restarted",)
+    assert meter.read(sample("s", S, 10, 120), sample("c", C, 10, 9, fivexx=4)).problems == ()
 
 
 def test_a_part_that_falls_while_the_total_rises_counts_nothing() -> None:
