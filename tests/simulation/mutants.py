@@ -13,11 +13,13 @@ from typing import Any
 
 from gitlab_mesh.adapters.kubernetes.istio import IstioRouter
 from gitlab_mesh.adapters.kubernetes.store import ConfigMapRolloutStore
+from gitlab_mesh.core.mesh.route import RouteState
 from gitlab_mesh.core.metrics import window
 from gitlab_mesh.core.metrics.counts import Counts, Snapshot
+from gitlab_mesh.core.record import Record
 from gitlab_mesh.core.report.model import Outcome
 from gitlab_mesh.core.rollout import Action, End, Evidence, Phase, RolloutState, Verb, raising, way_in
-from gitlab_mesh.driver import ending, executor, recovery, replacing, resuming, taking, watch
+from gitlab_mesh.driver import beginning, ending, executor, recovery, replacing, resuming, taking, watch
 from gitlab_mesh.driver.ledger import Ledger
 from gitlab_mesh.driver.narrator import Narrator
 from gitlab_mesh.driver.run import Run
@@ -269,6 +271,22 @@ def _half_ready(status: Any) -> Any:
     return lambda found: min(int(found.get("readyReplicas") or 0), int(found.get("updatedReplicas") or 0))
 
 
+def _whoever(scale: Any) -> Any:
+    def scaled(cluster: Any, found: Any, replicas: int) -> None:
+        operation = {"op": "add", "path": "/spec/replicas", "value": replicas}
+        cluster.patch("Deployment", found["metadata"]["namespace"], found["metadata"]["name"], [operation])
+
+    return scaled
+
+
+def _any_route(take_route: Any) -> Any:
+    def taken(ports: Any, ledger: Ledger) -> Any:
+        route = ports.router.read()
+        return ports.router.apply(ports.router.plan_take_over(route, ledger.fence))
+
+    return taken
+
+
 def _workload() -> ModuleType:
     from gitlab_mesh.core import workload
 
@@ -280,10 +298,12 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("the promote gate is skipped", ("S1",), (
         (executor, "decide_next", _impatient(Verb.BEGIN_PROMOTION, last=True)), (raising, "_is_shut", _always(False)),
     )),
+    Mutant("what was taken back is forgotten", ("S1",), ((Ledger, "write", _write_without("rejected_digests")),)),
     Mutant("the lease is never renewed", ("S1",), (
         (Ledger, "heartbeat", _always("")), (Ledger, "require_live", _always(None)),
     )),
     Mutant("the record forgets what was created", ("S2",), ((Ledger, "write", _write_without("created")),)),
+    Mutant("nets end what waits by plan", ("S2",), ((Record, "waits", _value(property(lambda self: False))),)),
     Mutant("the record forgets the originals", ("S2", "S5"), ((Ledger, "write", _write_without("originals")),)),
     Mutant("a bug in the log ends the run", ("S2",), ((executor.Executor, "_tell", _crashes_while_draining),)),
     Mutant("the canary is deleted before it is drained", ("S3",), (
@@ -291,10 +311,17 @@ MUTANTS: tuple[Mutant, ...] = (
     )),
     Mutant("unsafe is called rejected", ("S3",), ((canary_job, "error_for", _harmless),)),
     Mutant("a takeover skips the drain where weight 0 is written", ("S3",), ((recovery, "rebuild", _never_exposed),)),
+    Mutant("a sleeper scales down whatever has the canary's name", ("S3",), ((ending, "scale", _whoever),)),
+    Mutant("proxies that do not follow count as callers that bypass", ("S3",), (
+        (watch.Watch, "_follows", _always(True)),
+    )),
     Mutant("a rollback gives up at the first failure", ("S3",), ((taking.Patience, "until_done", _once),)),
     Mutant("weights are written under any fence", ("S4",), (_router("plan_weight", _without_tests),)),
     Mutant("a takeover does not fend off planned writes", ("S4", "S5"), (
         (recovery, "fend_off", _always(None)), (resuming, "fend_off", _always(None)),
+    )),
+    Mutant("a takeover writes its fence over a newer one", ("S4",), (
+        (recovery, "take_route", _any_route), (resuming, "take_route", _any_route),
     )),
     Mutant("the record is written over anybody's", ("S4",), ((ConfigMapRolloutStore, "write", _unconditional),)),
     Mutant("a timeout is written with the weight", ("S5",), (
@@ -303,9 +330,13 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("the subset stays in the DestinationRule", ("S5",), (
         _router("plan_restore", _restore_without("DestinationRule")),
     )),
+    Mutant("the autoscaler stays pinned", ("S5",), ((ending, "unpin", _always(None)),)),
     Mutant("the route is not restored", ("S5",), (_router("plan_restore", _restore_without("VirtualService")),)),
     Mutant("foreign writes go unnoticed", ("S6", "S7"), ((watch.Watch, "_check_route", _blind_to_drift),)),
-    Mutant("only the weights are compared, not the version", ("S6", "S7"), ((watch, "_version", _always("")),)),
+    Mutant("only the weights are compared, not the version", ("S6", "S7"), (
+        (RouteState, "version", _value(property(lambda self: ""))),
+    )),
+    Mutant("a window goes on after a foreign write", ("S6",), ((watch, "mark", lambda was: lambda state: state),)),
     Mutant("a failed reading is made up", ("S7",), ((watch.Watch, "_read_source", _gap_filler),)),
     Mutant("NaN counts as requests", ("S7",), ((window, "select_sound", _believes_all),)),
     Mutant("no deadline", ("S8",), (
@@ -315,6 +346,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (executor, "WAY_OUT_PATIENCE_SECONDS", _value(1e9)), (taking, "WAY_OUT_PATIENCE_SECONDS", _value(1e9)),
     )),
     Mutant("stable is scaled down at the promotion", ("S9",), ((replacing, "patch_stable", _also_scales_stable),)),
+    Mutant("the autoscaler is not pinned", ("S9",), ((beginning, "plan_pin", _always({})),)),
     Mutant("one canary pod is enough for any weight", ("S9",), ((way_in, "needed_replicas", _always(1)),)),
     Mutant("old pods count as ready new ones", ("S9",), ((_workload(), "_ready_and_current", _half_ready),)),
     Mutant("looks wait for the note", ("S10",), ((Narrator, "after", _posts_first),)),

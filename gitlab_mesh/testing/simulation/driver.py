@@ -37,6 +37,7 @@ class DriverRun:
         fence: The fence that it wrote last.
         superseded: Name of the driver that took over from it.
         last_weight: What it wrote last.
+        phase: That it wrote into the record last.
         image: What it releases, "" for a job that ends a rollout.
         sound_reads: When it read counts that nothing had spoiled.
         waits: Calls to GitLab that it waited for while its canary had a weight.
@@ -60,6 +61,7 @@ class DriverRun:
     paused_at_renewal: float = 0.0
     read_before: float | None = None
     read_now: float | None = None
+    phase: str = ""
     image: str = ""
     sound_reads: list[float] = field(default_factory=list)
     waits: list[tuple[float, str]] = field(default_factory=list)

@@ -48,6 +48,7 @@ class Oracles:
         look_seconds: Between two looks.
         drain_seconds: Longest wait after weight 0.
         lease_seconds: The lease's duration.
+        last_step: The canary's share at the last step; more needs the promote gate.
         lag: Seconds until proxies follow a route.
         violations: Found so far.
         fenced: Driver that wrote the fence last, of any VirtualService.
@@ -66,6 +67,7 @@ class Oracles:
     look_seconds: float
     drain_seconds: float
     lease_seconds: float
+    last_step: float
     lag: float = 0.0
     violations: list[Violation] = field(default_factory=list)
     fenced: DriverRun | None = None
@@ -108,6 +110,7 @@ class Oracles:
             self.violate("S2", f"{driver.name} deleted the record {RECORD}")
             return
         record = record_of(after)
+        driver.phase = str(record.get("phase", ""))
         fence = record.get("fence", 0)
         if "promoted" in (record.get("ending"), record.get("outcome")):
             self.promoted_images.add(str((record.get("canary") or {}).get("image")))

@@ -20,6 +20,9 @@ PRIME = 7919
 _DUELS = 0.12
 """Part of the schedules in which a driver stands still before a write while another one takes over."""
 
+_CONTESTED = ("patch VirtualService", "patch DestinationRule", "patch Deployment", "create Deployment")
+"""Writes that two drivers must not both do; record and lease have versions of their own."""
+
 
 def all_pairs(boundaries: Mapping[str, Sequence[str]]) -> list[Pair]:
     """Return every boundary × kind pair; ``boundaries`` lists each shape's own, in the order of their first call."""
@@ -45,8 +48,7 @@ def plan_schedule(seed: int, pairs: Sequence[Pair], counts: Mapping[str, int]) -
     draw = random.Random(seed)
     shape, boundary, kind = pairs[seed * PRIME % len(pairs)]
     if draw.random() < _DUELS:
-        shape, boundary, _ = draw.choice([pair for pair in pairs if _is_duel(pair)])
-        kind = draw.choice(DRIVER_FAULTS)
+        return _plan_duel(draw, seed, pairs, counts)
     planned = [_fault(draw, kind, boundary, counts.get(boundary, 1))]
     for _ in range(draw.choices((0, 1, 2, 3), (45, 30, 15, 10))[0]):
         _, other, its_kind = draw.choice(pairs)
@@ -61,9 +63,12 @@ def plan_plain(pair: Pair, *, number: int = 0) -> Schedule:
     return _with_faults(SHAPES[shape], [PlannedFault(kind, boundary, number, 12.0)])
 
 
-def _is_duel(pair: Pair) -> bool:
-    _, boundary, kind = pair
-    return kind == "conflict" and not boundary.startswith("end:")  # one a writing boundary
+def _plan_duel(draw: random.Random, seed: int, pairs: Sequence[Pair], counts: Mapping[str, int]) -> Schedule:
+    found = dict.fromkeys((shape, boundary) for shape, boundary, _ in pairs if boundary.endswith(_CONTESTED))
+    shape, boundary = draw.choice(list(found))
+    fault = _fault(draw, draw.choice(DRIVER_FAULTS), boundary, counts.get(boundary, 1))
+    pause = replace(fault, kind="pause", seconds=draw.choice((15.0, 45.0, 90.0)))
+    return _with_faults(_in_some_world(draw, seed, SHAPES[shape]), [fault, pause])
 
 
 def _in_some_world(draw: random.Random, seed: int, base: Schedule) -> Schedule:

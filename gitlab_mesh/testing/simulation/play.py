@@ -140,6 +140,7 @@ class Simulation:
             rollout.look_interval,
             rollout.drain,
             rollout.lease,
+            rollout.steps[-1].weight / 100,
             schedule.lag,
             user_images={GOOD},
         )

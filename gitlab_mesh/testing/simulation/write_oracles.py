@@ -113,7 +113,7 @@ def _check_raise(oracles: Oracles, driver: DriverRun, share: float) -> None:
     word = driver.word
     if word is None or word.time < driver.weight_since or word.weight != mine:
         oracles.violate("S1", f"{driver.name} raised to {share:.0%} without a word of the judge at {mine:.0%}")
-    elif not (word.promote_open if share == 1.0 else word.raise_open):
+    elif not (word.promote_open if share > oracles.last_step else word.raise_open):
         oracles.violate("S1", f"{driver.name} raised to {share:.0%} although the gate at {mine:.0%} was shut")
     if not oracles.has_evidence(driver, driver.weight_since):
         oracles.violate("S7", f"{driver.name} raised to {share:.0%} without two sound readings at {mine:.0%}")
