@@ -74,7 +74,10 @@ def _parts(arena: Arena, draw: random.Random, options: argparse.Namespace):  # t
         "boundaries": [lambda kill=kill: arena.cycle(kill) for kill in points],
         "random": [lambda kill=kill: arena.cycle(kill) for kill in times],
         "races": [lambda number=number: arena.race(number) for number in writes],
-        "restarts": [lambda meanwhile=each: arena.cycle(Kill(14, True), meanwhile=meanwhile) for each in restarts],
+        "restarts": [
+            *(lambda meanwhile=each: arena.cycle(Kill(14, True), meanwhile=meanwhile) for each in restarts),
+            *(lambda during=each: arena.cycle(Kill(), during=during) for each in restarts),
+        ][:limit],
     }
 
 

@@ -14,7 +14,8 @@ from gitlab_mesh.core.mesh.routing import routes_to
 from gitlab_mesh.core.record import Record, is_newer
 from gitlab_mesh.core.rollout import GONE_SECONDS, worst_seconds
 from gitlab_mesh.driver.capacity import find_autoscaler
-from gitlab_mesh.driver.release import Release, targets_of
+from gitlab_mesh.driver.membership import check_membership
+from gitlab_mesh.driver.release import Release, require_whole, targets_of
 from gitlab_mesh.driver.rights import describe, needed_rights
 from gitlab_mesh.errors import AccessDeniedError, ConflictError, PolicyRefusedError, TransientError, UsageError
 from gitlab_mesh.job import ServicePorts
@@ -56,6 +57,7 @@ def preflight(ports: ServicePorts, release: Release) -> tuple[RouteState | None,
             hint=f"look at the status of {service.route.kind} {', '.join(route.names)} with kubectl describe",
         )
     ports.router.plan_prepare(route, "preflight")  # refuses the forms in which weights cannot be moved
+    check_membership(ports.cluster, service, route)
     warnings = [*_check_stable(release, route), *_bypasses(ports, service, route)]
     if not release.hotfix:
         ports.metrics.check(targets_of(service, route, release.stable, None))

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gitlab_mesh.config.model import ServiceConfig
+from gitlab_mesh.driver.membership import service_name
 from gitlab_mesh.ports import AccessRule
 
 __all__ = ["describe", "needed_rights", "optional_rights", "render_rbac", "render_rules"]
@@ -36,6 +37,9 @@ def needed_rights(service: ServiceConfig) -> tuple[AccessRule, ...]:
         *_rules(space, "coordination.k8s.io", "leases", ("create",)),
         *_rules(space, "apps", "deployments", ("create",)),
     ]
+    behind = service_name(service)
+    if service.route.kind == "VirtualService" and behind is not None:
+        rights += _rules(space, "", "services", ("get",), (behind,))
     if service.metrics.source == "istio-proxy" or any(check.http for check in service.smoke):
         rights += _rules(space, "", "pods/proxy", ("get",))
     gateway = service.metrics.gateway

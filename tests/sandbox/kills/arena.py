@@ -47,6 +47,8 @@ services:
 """Leases of 2 s; the judge only reports, so that every run goes through all phases in a few seconds."""
 
 RATE = 80.0
+OUTAGE_TOLD_SECONDS = 2.5
+DURING_SECONDS = 4.0
 JOB_SECONDS = 90.0
 
 
@@ -101,7 +103,8 @@ class _Trigger:
             self.writes += 1
             if self.writes != self.kill.number or self.struck.is_set():
                 return None
-            self.boundary = f"{self.kill} {request.method} {request.path.split('/')[-2]}"
+            plural = request.path.split("/")[-1 if request.method == "POST" else -2]
+            self.boundary = f"{self.kill} {request.method} {plural}"
             self.process.send_signal(signal.SIGSTOP if self.kill.stop else signal.SIGKILL)
             self.struck.set()
         if self.kill.stop:
@@ -150,14 +153,27 @@ class Arena:
         self.releases += 1
         return self.start("canary", "--image", f"registry.example/shop:1.5.{self.releases}", pipeline=pipeline, job=job)
 
-    def cycle(self, kill: Kill, *, meanwhile: Callable[[], None] | None = None) -> Result:
-        """Release, kill, go back, look at what is left."""
+    def cycle(
+        self, kill: Kill, *, meanwhile: Callable[[], None] | None = None, during: Callable[[], None] | None = None
+    ) -> Result:
+        """Release, kill, go back, look at what is left.
+
+        Args:
+            kill: When the job dies.
+            meanwhile: What happens between its death and the way back.
+            during: What happens while it runs, ``DURING_SECONDS`` after its start.
+        """
         begin = time.monotonic()
         before = self.snapshot()
         trigger = _Trigger(kill)
         self.sandbox.cluster.server.fault = trigger
         trigger.process = self.release()
+        timer = threading.Timer(DURING_SECONDS, during) if during else None
+        if timer is not None:
+            timer.start()
         code = self._wait(trigger, kill)
+        if timer is not None:
+            timer.join()
         self.sandbox.cluster.server.fault = None
         if meanwhile is not None:
             meanwhile()
@@ -271,9 +287,15 @@ class Arena:
         return found
 
     def restart_envoy(self) -> None:
-        """Kill Envoy and start it again; requests in between are lost by the fault itself."""
+        """Kill Envoy and start it again; requests in between are lost by the fault itself, and do not count."""
+        traffic, child = self.sandbox.traffic, self.sandbox.mesh.proxy.child
+        assert traffic is not None
+        assert child is not None
+        child.signal(signal.SIGKILL)
+        child.wait(10)
         self.sandbox.mesh.restart_proxy()
-        time.sleep(0.5)
+        # the load tells its counts every second: those of the outage are in when these have gone through
+        traffic.wait_for(traffic.facts.requests + int(OUTAGE_TOLD_SECONDS * RATE), 60)
         self.lost = self.sandbox.requests_failed_by_mesh
 
     def restart_api(self) -> None:
