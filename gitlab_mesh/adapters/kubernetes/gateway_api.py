@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,12 @@ ACCEPT_SECONDS = 20.0
 """Until the control plane must have taken up a change that another change depends on."""
 
 SETTLE_SECONDS = 2.0
-"""Between the control plane's word and what its proxies do: Istio's debounce is 100 ms, its push some more."""
+"""After the control plane's word, before what builds on it is written.
+
+Between its word and what its proxies do: Istio's debounce is 100 ms, its push some more. And istiod does not look at
+backends of weight 0 (pilot/pkg/config/kube/gateway/conversion.go, ``buildHTTPDestination``): that it accepts a route to
+a new Service says that it follows the API server, not that it has read the Service already.
+"""
 
 _POLL_SECONDS = 0.2
 
@@ -89,12 +94,13 @@ class GatewayApiRouter:
             return self._rehearse(change)
         for body in change.create:
             self._cluster.create(dict(body))
-        if change.create:
-            self._await_endpoints([body for body in change.create if body["metadata"]["name"] == self._stable_name])
+        if any(body["metadata"]["name"] == self._stable_name for body in change.create):
+            self._await(self._without_endpoints, "the route leads to it only then")
         written: set[tuple[str, str]] = set()
         for patch in change.patches:
             if (patch.namespace, patch.name) in written:
                 self._await_accepted("stable's backend is exchanged only for one that it knows")
+                self._clock.sleep(SETTLE_SECONDS)
             self._write(patch, dry_run=False)
             written.add((patch.namespace, patch.name))
         if change.delete:
@@ -125,14 +131,9 @@ class GatewayApiRouter:
     def _await_accepted(self, why: str) -> None:
         self._await(lambda: self.read().pending, why)
 
-    def _await_endpoints(self, services: Sequence[Mapping[str, Any]]) -> None:
-        for service in services:
-            name = service["metadata"]["name"]
-            self._await(lambda name=name: self._without_endpoints(name), "the route leads to it only then")  # type: ignore[misc]
-
-    def _without_endpoints(self, name: str) -> str:
+    def _without_endpoints(self) -> str:
         """One ready endpoint will do: the endpoint controller writes up to 100 of them at once."""
-        namespace = self._service.namespace
+        namespace, name = self._service.namespace, self._stable_name
         slices = self._cluster.list("EndpointSlice", namespace, label_selector=f"kubernetes.io/service-name={name}")
         for item in slices:
             for endpoint in item.get("endpoints") or ():

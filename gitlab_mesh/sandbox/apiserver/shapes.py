@@ -216,6 +216,11 @@ SHAPES: dict[str, Shape] = {
             ],
         }
     },
+    "EndpointSlice": {
+        "addressType": "string",
+        "endpoints": [{"addresses": ["string"], "nodeName": "string", "targetRef": {"name": "string"}}],
+        "ports": [{"name": "string", "port": "integer", "protocol": "string"}],
+    },
     "HTTPRoute": {"spec": HTTP_ROUTE},
     "AuthorizationPolicy": {"spec": {"selector": {"matchLabels": _STRINGS}, "action": "string", "rules": [{}]}},
     "PeerAuthentication": {"spec": {"selector": {"matchLabels": _STRINGS}, "mtls": {"mode": "string"}}},

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -164,7 +163,7 @@ def test_what_cannot_be_moved_is_refused_with_nothing_left(shop: Sandbox) -> Non
     before = owned(shop)
     for text, expected, message in REFUSED.values():
         shop.config.write_text(CONFIG.replace("{httpRoute: shop, http: [primary]}", text), encoding="utf-8")
-        code, log = run_job(shop, "canary", "--image", "registry.example/shop:good")
+        code, log = run_job(shop, "canary", "--image", "registry.example/shop:good", user="admin")
         assert (code, message in log) == (expected, True), log
     assert owned(shop) == before
     assert json.dumps(shop.client().get("HTTPRoute", "shop", "shop")["metadata"]).count("gitlab-mesh.dev") == 0
