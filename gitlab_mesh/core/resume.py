@@ -61,7 +61,9 @@ def resumed_state(
     if record.phase == Phase.PROMOTE and share == 1.0:
         return state.with_(phase=Phase.PROMOTE)
     if record.phase == Phase.WATCH and share == record.weight > 0:
-        return state.with_(phase=Phase.WATCH, step=len(plan.steps) - 1, watched_at=now)
+        return state.with_(phase=Phase.WATCH, step=record.step, watched_at=now)
+    if plan.budget:
+        return state.with_(step=record.step)
     proven = [index for index, step in enumerate(plan.steps[: record.step + 1]) if step.share <= share]
     return state.with_(step=proven[-1] if proven else 0)
 
@@ -83,8 +85,12 @@ def identity_problem(side: str, recorded: SideIdentity | None, live: SideIdentit
     return ""
 
 
-def promoted_problem(proven: SideIdentity | None, canary: SideState | None, stable: SideState | None) -> str:
-    """Say in one sentence why stable does not run yet what the canary proved; "" if it does.
+def promoted_problem(
+    proven: SideIdentity | None, canary: SideState | None, stable: SideState | None
+) -> tuple[str, bool]:
+    """Say in one sentence why stable does not run what the canary proved ("" if it does), and whether it may yet.
+
+    Only pods that start or end change by themselves: another image stays until somebody deploys.
 
     Args:
         proven: The canary as it was judged.
@@ -92,22 +98,22 @@ def promoted_problem(proven: SideIdentity | None, canary: SideState | None, stab
         stable: Stable now.
     """
     if stable is None:
-        return "the stable Deployment does not exist"
+        return "the stable Deployment does not exist", False
     if canary is None or proven is None:
-        return "the canary is gone, so what it proved cannot be compared"
+        return "the canary is gone, so what it proved cannot be compared", False
     changed = identity_problem("the canary", proven, canary.identity)
     if changed:
-        return changed
+        return changed, False
     wanted, live = images_of(canary.deployment), images_of(stable.deployment)
     for name, image in wanted.items():
         if live.get(name) != image:
-            return f"container {name} of stable runs {live.get(name, 'nothing')}, proven is {image}"
+            return f"container {name} of stable runs {live.get(name, 'nothing')}, proven is {image}", False
     foreign = set(stable.identity.digests) - set(proven.digests)
     if not stable.is_ready or stable.desired == 0:
-        return f"{stable.ready} of {stable.desired} stable pods are ready with it"
+        return f"{stable.ready} of {stable.desired} stable pods are ready with it", True
     if foreign and proven.digests:
-        return f"stable runs {', '.join(sorted(foreign))} under the same tag, which was not judged"
-    return ""
+        return f"stable runs {', '.join(sorted(foreign))} under the same tag, which was not judged", True
+    return "", True
 
 
 def images_of(deployment: Mapping[str, Any]) -> dict[str, str]:

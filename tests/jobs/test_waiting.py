@@ -163,10 +163,12 @@ def test_stable_that_runs_something_else_is_not_promoted(image: str | None, reas
     await_promotion(model)
     if image:
         deploy_stable(model, image)
+    started = model.clock.monotonic()
     with pytest.raises(GitlabMeshError) as caught:
         PROMOTE.run(ModelPorts(model, EXTERNAL, driver=LATER), {})
     assert caught.value.exit_code == 16
     assert reason in caught.value.what
+    assert model.clock.monotonic() == started, "waiting deploys nothing"
     assert model._share() == 0.5
 
 

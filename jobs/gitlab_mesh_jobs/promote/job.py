@@ -47,20 +47,25 @@ def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
 
 
 def _await_release(ports: ServicePorts, record: Record) -> None:
-    """Wait until all of stable's pods run the images that were proven, at most ``rollout.ready_deadline``."""
+    """Wait until all of stable's pods run the images that were proven, at most ``rollout.ready_deadline``.
+
+    Raises:
+        PolicyRefusedError: They do not; at once where waiting changes nothing (another image).
+    """
     service, clock = ports.service, ports.clock
     until = clock.monotonic() + service.rollout.ready_deadline
     while True:
         stable = read_workload(ports.cluster, service.namespace, service.stable_workload)
         canary = read_workload(ports.cluster, service.namespace, service.canary_workload)
-        problem = promoted_problem(record.canary, canary, stable)
+        problem, may_pass = promoted_problem(record.canary, canary, stable)
         if not problem:
             return
-        if clock.monotonic() >= until or ports.signal():
+        if not may_pass or clock.monotonic() >= until or ports.signal():
             raise PolicyRefusedError(
                 f"{service.name} is not promoted: {problem}",
                 why="traffic goes to stable only when it runs what the canary proved; the canary keeps its share",
-                hint=f"deploy it, then run this job again; or gitlab-mesh job rollback --service {service.name}",
+                hint=f"deploy it (with GitOps: wait until it is synced), then run this job again; or gitlab-mesh job "
+                f"rollback --service {service.name}",
             )
         ports.console.progress(problem)
         clock.sleep(POLL_SECONDS)
