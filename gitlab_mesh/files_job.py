@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from gitlab_mesh import __version__
@@ -50,6 +51,7 @@ def build_request(ports: FilePorts, options: Mapping[str, Any], **more: Any) -> 
         today=ports.clock.now().date(),
         base=ports.former(str(options["changed"])) if options.get("changed") else None,
         extra=ports.live() if options.get("live") else (),
+        custom=ports.crds(str(options["crds"])) if options.get("crds") else None,
         **more,
     )
 
@@ -75,7 +77,10 @@ def run_inspection(ports: FilePorts, options: Mapping[str, Any], request: Reques
         if not options.get("baseline"):
             raise UsageError("--write-baseline needs --baseline FILE")
         ports.write_file(str(options["baseline"]), render_baseline(inspection.summary.findings))
-    return inspection
+    if request.custom is None:
+        return inspection
+    facts = {**inspection.summary.facts, "rules of CustomResourceDefinitions": request.custom.count()}
+    return replace(inspection, summary=replace(inspection.summary, facts=facts))
 
 
 def conclude(ports: FilePorts, job: str, options: Mapping[str, Any], summary: Summary, started: float) -> JobResult:

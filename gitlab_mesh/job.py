@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gitlab_mesh.config.model import ServiceConfig
+from gitlab_mesh.core.analysis.custom import CustomSchemas
 from gitlab_mesh.core.analysis.model import Document
 from gitlab_mesh.core.analysis.reading import Manifests
 from gitlab_mesh.core.record import Driver
@@ -146,6 +147,9 @@ class FilePorts(Protocol):
     def live(self) -> list[Document]:
         """Read the objects that rules are about from the cluster."""
 
+    def crds(self, path: str) -> CustomSchemas:
+        """Read CustomResourceDefinitions; UsageError if there are none, or their libraries are not installed."""
+
 
 _FORMATS = ("text", "json", "sarif", "junit", "codequality", "sast")
 _LEVELS = ("error", "warning", "info")
@@ -169,6 +173,7 @@ FILE_OPTIONS = (
     JobOption("complete", "Files and inventory are everything: what is missing is an error.", kind="flag"),
     JobOption("assume", "Hosts that exist elsewhere, with commas: pay.shop.svc.cluster.local,*.example.com."),
     JobOption("mesh-config", "File with Istio's MeshConfig."),
+    JobOption("crds", "File or directory with CustomResourceDefinitions whose schemas and rules (CEL) hold."),
     JobOption("cluster-domain", "Domain of the cluster's services.", default="cluster.local"),
     JobOption("root-namespace", "Istio's root namespace.", default="istio-system"),
     JobOption("changed", "Only findings that the changes since the merge base with this reference cause: origin/main."),

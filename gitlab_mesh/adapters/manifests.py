@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +75,15 @@ class FileManifests:
         self._texts: dict[str, str] = {}
         self._split: dict[str, list[str]] = {}
 
-    def read(self, paths: Sequence[str], *, assumed: bool = False) -> ManifestSet:
+    def read(
+        self, paths: Sequence[str], *, assumed: bool = False, defined: Collection[tuple[str, str]] = ()
+    ) -> ManifestSet:
         """Read everything; broken documents become problems.
+
+        Args:
+            paths: Files, directories, globs, ``-``.
+            assumed: The objects exist elsewhere.
+            defined: Group and kind of objects that are wanted although no rule is about them.
 
         Raises:
             UsageError: A path does not exist, or a file cannot be opened.
@@ -99,21 +106,22 @@ class FileManifests:
                     problems += [] if foreign else _problems(name, raw)
                     for document, known in _objects(name, raw):
                         objects += 1
-                        if known:
+                        if known or (defined and _key(document) in defined):
                             document.assumed = assumed
                             document.number = len(documents)
                             documents.append(document)
                         else:
-                            skipped[document.kind] = skipped.get(document.kind, 0) + 1
+                            kind = str(document.body.get("kind"))
+                            skipped[kind] = skipped.get(kind, 0) + 1
         finally:
             if running:
                 gc.enable()
         return ManifestSet(documents, problems, files, objects, skipped)
 
-    def parse(self, name: str, data: bytes) -> ManifestSet:
+    def parse(self, name: str, data: bytes, *, defined: Collection[tuple[str, str]] = ()) -> ManifestSet:
         """Read content that is not the file's present one."""
         other = FileManifests(data)
-        found = other.read(["-"])
+        found = other.read(["-"], defined=defined)
         for document in found.documents:
             document.file = name
         for problem in found.problems:
@@ -191,6 +199,13 @@ def _problems(file: str, raw: RawDocument) -> list[Problem]:
         problem = _problem(file, fault.code, fault.line, fault.column, fault.message)
         problems.append(problem._replace(document=found) if found else problem)
     return problems
+
+
+def _key(document: Document) -> tuple[str, str]:
+    """Return group and kind of an object that no rule is about; its word is then no other kind's."""
+    group, kind = document.api_version.rpartition("/")[0], str(document.body.get("kind"))
+    document.kind = f"{kind}.{group}"
+    return group, kind
 
 
 def _objects(file: str, raw: RawDocument) -> Iterator[tuple[Document, bool]]:

@@ -13,6 +13,7 @@ from gitlab_mesh.adapters.clock import Interrupts, SystemClock
 from gitlab_mesh.adapters.commands import SubprocessCommands
 from gitlab_mesh.adapters.console import CIConsole
 from gitlab_mesh.adapters.manifests import FileManifests
+from gitlab_mesh.core.analysis.custom import CustomSchemas
 from gitlab_mesh.core.analysis.model import Document
 from gitlab_mesh.core.report.model import Report
 from gitlab_mesh.errors import GitlabMeshError, UsageError
@@ -86,6 +87,13 @@ class FileWiring:
         from gitlab_mesh.adapters.kubernetes.client import KubernetesCluster, connect
 
         return read_live(KubernetesCluster(connect(self._kube_context, self._environ)))
+
+    def crds(self, path: str) -> CustomSchemas:
+        """Read CustomResourceDefinitions."""
+        from gitlab_mesh.adapters.crds import Crds
+
+        found = FileManifests().read([path]).documents
+        return Crds(item for item in found if item.kind == "CustomResourceDefinition")
 
 
 def run_files_job(job: Job, values: Mapping[str, Any], *, environ: Mapping[str, str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 
+from gitlab_mesh.core.analysis.custom import CustomSchemas
 from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Options, Problem
 from gitlab_mesh.core.analysis.registry import Check, ObjectCheck, Rule
@@ -13,14 +14,16 @@ from gitlab_mesh.core.istio_schema.check import check_document
 __all__ = ["analyze", "analyze_schema", "run_rules"]
 
 
-def analyze_schema(documents: Iterable[Document]) -> Iterator[Problem]:
-    """Check every object against its schema.
+def analyze_schema(documents: Iterable[Document], custom: CustomSchemas | None = None) -> Iterator[Problem]:
+    """Check every object against its schema; the user's own schemas hold instead of those that come along.
 
     Values of a wrong type are then taken out of the object, so that rules may rely on types.
     """
     for document in documents:
         try:
-            yield from check_document(document)
+            own = custom.check(document) if custom is not None else None
+            ours = list(check_document(document))
+            yield from ours if own is None else own
         except Exception as error:  # one odd object must not hide the others
             yield Problem(document, (), f"the schema check failed: {type(error).__name__}: {error}", code="GM0001")
 
@@ -32,6 +35,7 @@ def analyze(
     suites: tuple[str, ...] = ("validate",),
     strict: bool = True,
     touched: Container[str] | None = None,
+    custom: CustomSchemas | None = None,
 ) -> tuple[list[Problem], Mesh]:
     """Run everything; each problem carries its code.
 
@@ -41,10 +45,11 @@ def analyze(
         suites: Which rules: ``validate``, ``security``.
         strict: With the rules of profile ``strict``.
         touched: Only these files are looked at by what is about single objects.
+        custom: Schemas of the user's own.
     """
     problems = [
         problem
-        for problem in analyze_schema(documents)
+        for problem in analyze_schema(documents, custom)
         if not problem.document.assumed and (touched is None or problem.document.file in touched)
     ]
     if "validate" not in suites:

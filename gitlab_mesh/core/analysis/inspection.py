@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from gitlab_mesh.core.analysis.custom import CustomSchemas
 from gitlab_mesh.core.analysis.engine import analyze, analyze_schema, run_rules
 from gitlab_mesh.core.analysis.findings import Summary, build_findings, fingerprint, json_path
 from gitlab_mesh.core.analysis.mesh import Mesh
@@ -33,6 +34,7 @@ class Request:
         base: Former content of the files that a merge request changes, by their path from the working directory
             (None: new): only findings that it causes are kept. Empty mapping: it changes nothing; None: keep all.
         extra: Objects that come from elsewhere (a live cluster): read, never reported.
+        custom: Schemas of the user's own.
     """
 
     paths: Sequence[str]
@@ -45,6 +47,7 @@ class Request:
     today: date = date.max
     extra: Sequence[Document] = ()
     base: Mapping[str, bytes | None] | None = None
+    custom: CustomSchemas | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +71,22 @@ def inspect(manifests: Manifests, request: Request) -> Inspection:
     Raises:
         UsageError: A path does not exist or cannot be read.
     """
-    read = manifests.read(request.paths)
+    defined = request.custom.kinds if request.custom is not None else ()
+    read = manifests.read(request.paths, defined=defined)
     documents = [*read.documents]
     if request.inventory:
         documents += manifests.read(request.inventory, assumed=True).documents
     documents += request.extra
     former: Mesh | None = None
     if request.base is None:
-        found, mesh = analyze(documents, request.options, suites=request.suites, strict=request.strict)
+        found, mesh = analyze(
+            documents, request.options, suites=request.suites, strict=request.strict, custom=request.custom
+        )
         problems = [*read.problems, *found]
     else:
         problems, mesh, former = _changed(manifests, request, request.base, read, documents)
+    if request.custom is not None and "validate" in request.suites:
+        problems += request.custom.finish()
     summary = _conclude(manifests, read, _only_level(problems, request.level), request)
     return Inspection(summary, mesh, former)
 
@@ -99,18 +107,21 @@ def _changed(
     spelled = {manifests.name(file): file for file in files}
     touched = {file for name, file in spelled.items() if name in base}
     problems = [item for item in read.problems if item.document.file in touched]
-    found, mesh = analyze(documents, request.options, suites=request.suites, strict=request.strict, touched=touched)
+    found, mesh = analyze(
+        documents, request.options, suites=request.suites, strict=request.strict, touched=touched, custom=request.custom
+    )
     problems += found
 
     kept = [item for item in documents if item.file not in touched]
     before: list[Problem] = []
     for name, content in base.items():
         if content is not None and (name in spelled or manifests.covers((*request.paths, *request.inventory), name)):
-            former = manifests.parse(spelled.get(name, name), content)
+            defined = request.custom.kinds if request.custom is not None else ()
+            former = manifests.parse(spelled.get(name, name), content, defined=defined)
             kept += former.documents
             before += former.problems
             touched.add(spelled.get(name, name))
-    before += analyze_schema(item for item in kept if item.file in touched)
+    before += analyze_schema((item for item in kept if item.file in touched), request.custom)
     former_mesh = Mesh(_in_reading_order(kept, documents), request.options)
     # rules that find nothing now need not be asked what they found before
     codes = {item.code for item in problems}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,10 +43,18 @@ class Comment:
 class Manifests(Protocol):
     """Files with Kubernetes objects."""
 
-    def read(self, paths: Sequence[str], *, assumed: bool = False) -> ManifestSet:
-        """Read files, directories, globs, ``-``; UsageError where a path does not exist."""
+    def read(
+        self, paths: Sequence[str], *, assumed: bool = False, defined: Collection[tuple[str, str]] = ()
+    ) -> ManifestSet:
+        """Read files, directories, globs, ``-``; UsageError where a path does not exist.
 
-    def parse(self, name: str, data: bytes) -> ManifestSet:
+        Args:
+            paths: What to read.
+            assumed: The objects exist elsewhere.
+            defined: Group and kind of objects that are wanted although no rule is about them.
+        """
+
+    def parse(self, name: str, data: bytes, *, defined: Collection[tuple[str, str]] = ()) -> ManifestSet:
         """Read content that is not the file's present one; places in it cannot be asked for."""
 
     def name(self, file: str) -> str:

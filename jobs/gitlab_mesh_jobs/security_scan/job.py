@@ -25,7 +25,8 @@ def run(ports: FilePorts, options: Mapping[str, Any]) -> JobResult:
     request = build_request(ports, options, suites=("security",), strict=strict)
     inspection = run_inspection(ports, options, request)
     before = summarize_posture(inspection.former) if inspection.former is not None else {}
-    summary = replace(inspection.summary, facts=summarize_posture(inspection.mesh), former_facts=before)
+    facts = {**inspection.summary.facts, **summarize_posture(inspection.mesh)}
+    summary = replace(inspection.summary, facts=facts, former_facts=before)
     return conclude(ports, "security-scan", options, summary, started)
 
 
