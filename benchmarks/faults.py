@@ -2,9 +2,11 @@
 
     python benchmarks/faults.py --schedules 10000 --seed 1 [--json] [--processes 2]
     python benchmarks/faults.py --replay SEED
+    python benchmarks/faults.py --replay-pair "canary:set-weight/patch VirtualService" kill-after
 
 Each schedule has a seed of its own; a violation prints it, and ``--replay`` plays it again with its story. Consecutive
-seeds go through every pair of boundary and kind of fault. Exit code 1 if any promise was broken.
+seeds go through every pair of boundary and kind of fault; ``--complete`` then plays each pair that did not occur once
+more, alone. Exit code 1 if any promise was broken.
 """
 
 from __future__ import annotations
@@ -19,12 +21,14 @@ from functools import cache
 from typing import Any
 
 from gitlab_mesh.testing.simulation.http import HttpSimulation
-from gitlab_mesh.testing.simulation.plan import Pair, all_pairs, plan_schedule
+from gitlab_mesh.testing.simulation.plan import Pair, all_pairs, plan_plain, plan_schedule
 from gitlab_mesh.testing.simulation.play import Simulation
 from gitlab_mesh.testing.simulation.run import catalogue, run_schedule, tell_schedule
 from gitlab_mesh.testing.simulation.schedule import Schedule
 
 BLOCK = 1_000_000
+LISTED = 200
+"""Pairs that did not occur are printed if they are so few."""
 KINDS = {"lean": Simulation, "http": HttpSimulation}
 _KIND = ["lean"]
 INVARIANTS = [f"S{number}" for number in range(1, 11)]
@@ -44,9 +48,19 @@ def schedule_of(seed: int) -> Schedule:
 
 def play(seed: int) -> dict[str, Any]:
     """Play one schedule and return what the summary needs, small enough for a pipe."""
-    outcome = run_schedule(schedule_of(seed), kind=KINDS[_KIND[0]])
+    return _play(schedule_of(seed), f"--replay {seed}")
+
+
+def play_pair(pair: Pair) -> dict[str, Any]:
+    """Play one fault alone, at the first call of its boundary."""
+    _, boundary, kind = pair
+    return _play(plan_plain(pair), f'--replay-pair "{boundary}" {kind}')
+
+
+def _play(schedule: Schedule, how: str) -> dict[str, Any]:
+    outcome = run_schedule(schedule, kind=KINDS[_KIND[0]])
     return {
-        "seed": seed,
+        "replay": how,
         "violations": [(violation.invariant, str(violation)) for violation in outcome.violations],
         "faults": outcome.faults,
         "end": outcome.end,
@@ -55,9 +69,8 @@ def play(seed: int) -> dict[str, Any]:
     }
 
 
-def replay(seed: int) -> int:
+def replay(schedule: Schedule) -> int:
     """Play one schedule again and tell its story."""
-    schedule = schedule_of(seed)
     print(schedule)
     outcome, story = tell_schedule(schedule)
     print("\n".join(story))
@@ -74,7 +87,7 @@ def summarise(results: list[dict[str, Any]], took: float) -> dict[str, Any]:
     ends: Counter[str] = Counter()
     exits: Counter[str] = Counter()
     broken: Counter[str] = Counter()
-    seeds: dict[str, list[tuple[int, str]]] = {}
+    seeds: dict[str, list[tuple[str, str]]] = {}
     for result in results:
         for boundary, kind in result["faults"]:
             kinds[kind] += 1
@@ -84,8 +97,11 @@ def summarise(results: list[dict[str, Any]], took: float) -> dict[str, Any]:
         for invariant in {invariant for invariant, _ in result["violations"]}:
             broken[invariant] += 1
         for invariant, text in result["violations"]:
-            seeds.setdefault(invariant, []).append((result["seed"], text))
+            seeds.setdefault(invariant, []).append((result["replay"], text))
     wanted = {(boundary, kind) for _, boundary, kind in _plan()[0]}
+    missing: dict[str, list[str]] = {}
+    for boundary, kind in sorted(wanted - pairs):
+        missing.setdefault(boundary, []).append(kind)
     return {
         "schedules": len(results),
         "seconds": round(took, 1),
@@ -95,6 +111,7 @@ def summarise(results: list[dict[str, Any]], took: float) -> dict[str, Any]:
         "boundaries": len({boundary for boundary, _ in wanted}),
         "pairs": len(wanted),
         "pairs_covered": len(wanted & pairs),
+        "pairs_missing": missing,
         "ends": dict(ends.most_common()),
         "exits": dict(exits.most_common()),
         "violations": {invariant: broken.get(invariant, 0) for invariant in INVARIANTS},
@@ -107,8 +124,11 @@ def show(summary: dict[str, Any]) -> None:
     for title in ("faults_by_kind", "ends", "exits"):
         print(f"{title.replace('_', ' ')}: " + ", ".join(f"{key} {count}" for key, count in summary[title].items()))
     for invariant, found in summary["examples"].items():
-        for seed, text in found:
-            print(f"{invariant} broken: {text}; python benchmarks/faults.py --replay {seed}")
+        for how, text in found:
+            print(f"{invariant} broken: {text}; python benchmarks/faults.py {how}")
+    if 0 < summary["pairs"] - summary["pairs_covered"] <= LISTED:
+        for boundary, kinds in summary["pairs_missing"].items():
+            print(f"never struck: {boundary}: {', '.join(kinds)}")
     print(
         f"{summary['schedules']} schedules ({summary['simulated_hours']} h simulated) in {summary['seconds']} s, "
         f"{summary['faults']} faults"
@@ -131,10 +151,14 @@ def main() -> int:
     parser.add_argument("--stride", type=int, default=1, help="between two seeds; a sample of all pairs needs > 1")
     parser.add_argument("--seconds", type=float, default=0.0, help="stop after this time, with what was played by then")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.add_argument("--complete", action="store_true", help="then play each pair that did not occur, alone")
     parser.add_argument("--replay", type=int, metavar="SEED", help="play one schedule and tell its story")
+    parser.add_argument("--replay-pair", nargs=2, metavar=("BOUNDARY", "KIND"), help="the same of one pair, alone")
     options = parser.parse_args()
     if options.replay is not None:
-        return replay(options.replay)
+        return replay(schedule_of(options.replay))
+    if options.replay_pair:
+        return replay(plan_plain(next(pair for pair in _plan()[0] if pair[1:] == tuple(options.replay_pair))))
     started = time.monotonic()
     first = options.seed * BLOCK
     seeds = range(first, first + options.schedules * options.stride, options.stride)
@@ -147,7 +171,11 @@ def main() -> int:
             if options.seconds and time.monotonic() - started > options.seconds:
                 pool.terminate()
                 break
-    summary = summarise(sorted(results, key=lambda result: int(result["seed"])), time.monotonic() - started)
+        if options.complete:
+            struck = {tuple(hit) for result in results for hit in result["faults"]}
+            left = [pair for pair in _plan()[0] if pair[1:] not in struck]
+            results += pool.imap_unordered(play_pair, left, chunksize=5)
+    summary = summarise(sorted(results, key=lambda result: str(result["replay"])), time.monotonic() - started)
     if options.json:
         print(json.dumps(summary, indent=1))
     else:

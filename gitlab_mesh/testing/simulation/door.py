@@ -75,6 +75,17 @@ class FaultyCluster:
 
         return self._do("get", "Pod/proxy", namespace, pod, ask)
 
+    def get_log(
+        self, namespace: str, pod: str, container: str, *, lines: int, previous: bool = False, timeout: float
+    ) -> str:
+        """See the port."""
+
+        def ask() -> str:
+            found: str = self._pods.get_log(namespace, pod, container, lines=lines, previous=previous, timeout=timeout)
+            return found
+
+        return self._do("get", "Pod/log", namespace, pod, ask)
+
     def denied(self, rules: Iterable[AccessRule]) -> Rules:
         """See the port."""
         return self._do("create", "SelfSubjectAccessReview", "", "", lambda: self._access.denied(rules))

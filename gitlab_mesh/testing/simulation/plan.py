@@ -60,7 +60,10 @@ def plan_schedule(seed: int, pairs: Sequence[Pair], counts: Mapping[str, int]) -
 def plan_plain(pair: Pair, *, number: int = 0) -> Schedule:
     """Return a schedule with one fault only, in the shape where its boundary is met."""
     shape, boundary, kind = pair
-    return _with_faults(SHAPES[shape], [PlannedFault(kind, boundary, number, 12.0)])
+    schedule, fault = SHAPES[shape], PlannedFault(kind, boundary, number, 12.0)
+    if boundary.startswith("canary:"):
+        return replace(schedule, faults=(*schedule.faults, fault))
+    return replace(schedule, ending_faults=(fault,))
 
 
 def _plan_duel(draw: random.Random, seed: int, pairs: Sequence[Pair], counts: Mapping[str, int]) -> Schedule:
@@ -93,6 +96,8 @@ def _in_some_world(draw: random.Random, seed: int, base: Schedule) -> Schedule:
         schedule = replace(schedule, bypass=0.1)
     if not base.first and draw.random() < 0.15:
         schedule = replace(schedule, watched=True)
+    if schedule.real_judge and not base.budget and draw.random() < 0.4:
+        schedule = replace(schedule, budget=True)
     return schedule
 
 

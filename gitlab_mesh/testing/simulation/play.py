@@ -7,7 +7,6 @@ The same schedule gives the same result.
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,6 +104,7 @@ class Simulation:
     Attributes:
         schedule: It.
         story: Told while it is played; None: nobody listens.
+        beside: Above 0 while something is done beside the driver, not by it.
     """
 
     schedule: Schedule
@@ -114,6 +114,7 @@ class Simulation:
     oracles: Oracles = field(init=False)
     world: ShopWorld = field(init=False)
     runs: list[DriverRun] = field(default_factory=list)
+    beside: int = 0
 
     def __post_init__(self) -> None:
         schedule = self.schedule
@@ -269,8 +270,7 @@ class Simulation:
             check_exit(self.oracles, self.model, run)
 
     def _gitlab(self, run: DriverRun, what: str) -> str:
-        actor = run.actor
-        if actor is not None and threading.current_thread() is actor.thread:
+        if not self.beside:
             self.look_around()
             self.oracles.told_gitlab(run, what)
         return "GitLab answers 502" if self.world.gitlab_down else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from gitlab_mesh.core.judge.judge import Judge
 from gitlab_mesh.core.judge.model import Judgement, Look
 from gitlab_mesh.core.rollout import Action, Evidence, RolloutState
+from gitlab_mesh.driver import feedback
 from gitlab_mesh.driver.actions import Actions
 from gitlab_mesh.testing.simulation.play import Outcome, Simulation
 from gitlab_mesh.testing.simulation.schedule import SHAPES, Schedule
@@ -50,18 +52,48 @@ def tell_schedule(schedule: Schedule) -> tuple[Outcome, list[str]]:
 
 @contextmanager
 def _probes(simulation: Simulation) -> Iterator[None]:
-    """Let the simulation hear the judge's words and the names of actions; nothing else is touched."""
+    """Let the simulation hear the judge's words and the names of actions; notes are sent at once, beside the driver."""
     _PLAYING.append(simulation)
     if len(_PLAYING) > 1:
         raise AssertionError("one simulation at a time")
     perform, look = Actions.perform, Judge.look
+    vars(feedback)["threading"] = _Threads
     Actions.perform = _perform_probe(perform)  # type: ignore[method-assign]
     Judge.look = _look_probe(look)  # type: ignore[method-assign]
     try:
         yield
     finally:
         Actions.perform, Judge.look = perform, look  # type: ignore[method-assign]
+        vars(feedback)["threading"] = threading
         _PLAYING.pop()
+
+
+class _Beside:
+    """Stands in for the thread that sends notes: a real one would cost more than all the rest of a schedule."""
+
+    def __init__(self, *, target: Callable[[], None], name: str, daemon: bool) -> None:
+        self._target = target
+
+    def start(self) -> None:
+        simulation = _PLAYING[0]
+        simulation.beside += 1
+        try:
+            self._target()
+        finally:
+            simulation.beside -= 1
+
+    def join(self, seconds: float) -> None:
+        return
+
+    def is_alive(self) -> bool:
+        return False
+
+
+class _Threads:
+    """What the feedback needs of the module ``threading``."""
+
+    Thread = _Beside
+    Lock = threading.RLock
 
 
 def _perform_probe(perform: Callable[..., Evidence]) -> Any:

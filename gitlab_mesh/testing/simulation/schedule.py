@@ -56,6 +56,7 @@ class Schedule:
         external: ``promote: external``.
         paused: The second step pauses.
         held: ``on_inconclusive: hold``.
+        budget: Weights follow the evidence instead of steps; goes with ``real_judge``.
         watched: Stable keeps 5 % as control for a while before the promotion.
         rate: Requests a second.
         lag: Seconds until proxies follow a changed route.
@@ -84,6 +85,7 @@ class Schedule:
     paused: bool = False
     held: bool = False
     watched: bool = False
+    budget: bool = False
     rate: float = 200.0
     lag: float = 0.0
     bypass: float = 0.0
@@ -116,6 +118,8 @@ _SHAPES = (
     Schedule(0, "killed", faults=(KILL_MIDWAY,)),
     Schedule(0, "killed-early", faults=(KILL_EARLY,)),
     Schedule(0, "killed-in-promotion", faults=(KILL_IN_PROMOTION,)),
+    Schedule(0, "killed-recovered", faults=(KILL_MIDWAY,), ending="recover"),
+    Schedule(0, "killed-after-script", faults=(KILL_MIDWAY,), ending="after-script"),
     Schedule(0, "autoscaled", autoscaled=True),
     Schedule(0, "autoscaled-killed", autoscaled=True, faults=(KILL_MIDWAY,)),
     Schedule(0, "both", both=True),
@@ -131,6 +135,8 @@ _SHAPES = (
     Schedule(0, "watched-reject", watched=True, tag="bad", reject_at=3),
     Schedule(0, "watched-killed", watched=True, faults=(replace(KILL_MIDWAY, number=2),)),
     Schedule(0, "watched-external", watched=True, external=True, later=_AWAITED),
+    Schedule(0, "budget", budget=True, real_judge=True, rate=400.0),
+    Schedule(0, "budget-killed", budget=True, real_judge=True, rate=400.0, faults=(replace(KILL_MIDWAY, number=3),)),
     Schedule(0, "first", first=True),
     Schedule(0, "first-crash", first=True, tag="crash"),
     Schedule(0, "first-killed", first=True, faults=(KILL_EARLY,)),
@@ -143,11 +149,14 @@ def service_of(schedule: Schedule) -> ServiceConfig:
     """Return the service's settings: short steps, coarse looks."""
     smoke = (SmokeCheck("health", HttpSmoke("/health"), timeout=3.0),) if schedule.smoke else ()
     judge = JudgeSettings(bake_seconds=20.0) if schedule.real_judge else JudgeSettings()
+    if schedule.budget:  # large enough to be at the top before the deadline
+        judge = replace(judge, startup_seconds=10.0, bad_request_budget=400.0)
     rollout = replace(
         ROLLOUT,
         promote="external" if schedule.external else "image",
         on_inconclusive="hold" if schedule.held else "rollback",
         steps=(ROLLOUT.steps[0], replace(ROLLOUT.steps[1], pause=schedule.paused)),
+        schedule="budget" if schedule.budget else "steps",
         watch=WatchConfig(duration=10.0 if schedule.watched else 0.0),
     )
     route = RouteConfig(virtual_service="shop", also=schedule.routes[1:])
