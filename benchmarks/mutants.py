@@ -1,6 +1,6 @@
 """Can the oracles fail? Every deliberate defect of tests/simulation/mutants.py must be found by the same schedules.
 
-    python benchmarks/mutants.py [--schedules 2000] [--seed 1] [--only TEXT] [--json]
+    python benchmarks/mutants.py [--schedules 2000] [--seed 1] [--only TEXT …] [--json]
 
 Prints, for each defect, after how many schedules which broken promise was found. Exit code 1 if one was not.
 """
@@ -57,11 +57,11 @@ def main() -> int:
     parser.add_argument("--schedules", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--only", default="", help="only defects whose name contains this")
+    parser.add_argument("--only", nargs="*", default=[""], help="only defects whose name contains one of these")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     faults.schedule_of(1)  # the catalogue of boundaries is that of the sound product
-    chosen = [number for number, mutant in enumerate(MUTANTS) if options.only in mutant.name]
+    chosen = [number for number, mutant in enumerate(MUTANTS) if any(text in mutant.name for text in options.only)]
     with multiprocessing.get_context("fork").Pool(options.processes) as pool:
         jobs = [pool.apply_async(hunt, (number, options.schedules, options.seed)) for number in chosen]
         results = []

@@ -27,6 +27,7 @@ class TrafficModel:
         latency: Whether latencies are drawn.
         bypass: Part of the requests whose callers do not follow the route: they reach any ready pod of the Service.
         failed: Requests answered with an error, by side.
+        served: Requests that reached a pod, by side.
         lost: Requests that found no ready pod.
         losses: When, for which side and how many were lost.
         last_canary: Time of the last request that the route led to the canary (lost ones included).
@@ -39,6 +40,7 @@ class TrafficModel:
     latency: bool = True
     bypass: float = 0.0
     failed: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+    served: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     lost: int = 0
     losses: list[tuple[float, Side | None, int]] = field(default_factory=list)
     last_canary: float = -math.inf
@@ -107,6 +109,7 @@ class TrafficModel:
     def _serve_pod(self, pod: ModelPod, count: int) -> None:
         behaviour = self.workloads.behaviour(pod.image)
         errors = self._draw(count, behaviour.error_ratio)
+        self.served[pod.side] += count
         self.failed[pod.side] += errors
         histogram = self._latencies(count, behaviour.latency_seconds) if self.latency else None
         self.metrics.serve(pod.side, pod.name, count, errors={"5xx": errors} if errors else {}, latency=histogram)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from gitlab_mesh.adapters.kubernetes.lock import LeaseLock
 from gitlab_mesh.config.model import ServiceConfig
-from gitlab_mesh.core.metrics.counts import SideTarget, Snapshot
+from gitlab_mesh.core.metrics.counts import Side, SideTarget, Snapshot
 from gitlab_mesh.core.record import Driver
 from gitlab_mesh.testing.ports import ModelPorts, RecordingDeployments, RecordingNotes
 from gitlab_mesh.testing.shop import ShopModel
@@ -39,6 +39,7 @@ class DriverRun:
         last_weight: What it wrote last.
         phase: That it wrote into the record last.
         image: What it releases, "" for a job that ends a rollout.
+        reads: When it read counts, and how many requests the canary had had by then.
         sound_reads: When it read counts that nothing had spoiled.
         waits: Calls to GitLab that it waited for while its canary had a weight.
         word: The judge's last word, and the last one before it wrote all of the traffic to the canary.
@@ -59,8 +60,7 @@ class DriverRun:
     promotion_word: Word | None = None
     renewed: float = -1e9
     paused_at_renewal: float = 0.0
-    read_before: float | None = None
-    read_now: float | None = None
+    reads: list[tuple[float, int]] = field(default_factory=list)
     phase: str = ""
     image: str = ""
     sound_reads: list[float] = field(default_factory=list)
@@ -93,6 +93,15 @@ class DriverRun:
         self.last_weight, self.weight_since = before.last_weight, now
         self.promotion_word = before.promotion_word
 
+    def counted_since(self, requests: float) -> float | None:
+        """Beginning of the time that so many requests of the canary, given to the judge after a read, surely took.
+
+        None: there is no earlier read, so they were never counted.
+        """
+        before = self.reads[:-1]
+        found = (time for time, served in reversed(before) if self.reads[-1][1] - served >= requests)
+        return next(found, before[0][0] if before else None)
+
     def stale_since(self, time: float) -> bool:
         """Whether it was shown an old object since then."""
         return self.injector.stale_at >= time
@@ -101,15 +110,16 @@ class DriverRun:
 class _TimedMetrics:
     """Notes when the driver read the counts."""
 
-    def __init__(self, inner: FaultyMetrics, run: DriverRun) -> None:
+    def __init__(self, inner: FaultyMetrics, run: DriverRun, served: Mapping[Side, int]) -> None:
         self._inner = inner
+        self._served = served
         self._run = run
 
     def check(self, targets: Sequence[SideTarget]) -> None:
         self._inner.check(targets)
 
     def read(self, targets: Sequence[SideTarget]) -> Snapshot:
-        self._run.read_before, self._run.read_now = self._run.read_now, self._run.clock.monotonic()
+        self._run.reads.append((self._run.clock.monotonic(), self._served[Side.CANARY]))
         snapshot = self._inner.read(targets)
         if self._inner.sound:
             self._run.sound_reads.append(self._run.clock.monotonic())
@@ -143,7 +153,7 @@ class SimulationPorts(ModelPorts):
         self.lock = LeaseLock(
             cluster, service.name, service.namespace, duration_seconds=service.rollout.lease, clock=run.clock
         )
-        self.metrics = _TimedMetrics(metrics, run)
+        self.metrics = _TimedMetrics(metrics, run, model.traffic.served)
         self.signal: Any = _Signal(run.injector)
         self.notes: Any = _Notes(run, gitlab)
         self.deployments: Any = _Deployments(run, gitlab)

@@ -127,7 +127,7 @@ class Oracles:
 
     def judged(self, driver: DriverRun, canary_requests: float) -> None:
         """The judge was given a look with these requests of the canary."""
-        start = driver.read_before
+        start = driver.counted_since(canary_requests)
         if canary_requests > 0 and start is not None and not driver.stale_since(start):
             spoiled = [time for time in self.foreign_writes if start <= time < self.now]
             if spoiled and not self.metrics_down(since=start):
