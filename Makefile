@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check lint types layers format tools templates faults mutants kills mutation bench coverage clean help
+.PHONY: demo test check lint types layers format tools templates faults mutants kills mutation bench coverage constraints image clean help
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -75,6 +75,17 @@ coverage: $(VENV)/.dev  ## Run the tests with coverage
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage combine
 	$(BIN)/coverage report
+
+constraints: $(VENV)/.dev  ## Lock what the tool needs, with hashes, for jobs without an image
+	CUSTOM_COMPILE_COMMAND="make constraints" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras \
+	  --allow-unsafe --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	  --output-file gitlab_mesh/constraints.txt pyproject.toml
+
+image: $(VENV)/.dev  ## Build the container image; BASE is a slim Python image by digest
+	@case "$(BASE)" in *@sha256:*) ;; *) echo "give BASE by digest: make image BASE=python:3.12-slim@sha256:…"; exit 2;; esac
+	rm -f dist/*.whl
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	docker build --build-arg BASE=$(BASE) --tag gitlab-mesh:$$($(BIN)/python -c 'import gitlab_mesh; print(gitlab_mesh.__version__)') .
 
 clean:
 	rm -rf $(VENV) .tools mesh-out
