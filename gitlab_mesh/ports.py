@@ -115,6 +115,17 @@ class PodProxy(Protocol):
             TransientError: The pod did not answer.
         """
 
+    def get_log(
+        self, namespace: str, pod: str, container: str, *, lines: int, previous: bool = False, timeout: float
+    ) -> str:
+        """Return the last lines of a container's log (``pods/log``), of its run before this one if ``previous``.
+
+        Raises:
+            ObjectMissingError: No such pod.
+            AccessDeniedError: No right on pods/log.
+            GitlabMeshError: The server has none (a container that never started).
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class AccessRule:

@@ -10,6 +10,7 @@ from gitlab_mesh.core.report.model import Outcome
 from gitlab_mesh.core.rollout import Action, RolloutState, closing_phase
 from gitlab_mesh.driver.capacity import KIND, unpin
 from gitlab_mesh.driver.closing import close_record
+from gitlab_mesh.driver.postmortem import explain_unready
 from gitlab_mesh.driver.run import Run
 from gitlab_mesh.driver.workloads import find_ours, scale
 from gitlab_mesh.errors import ObjectMissingError
@@ -24,8 +25,11 @@ def note_end(run: Run, action: Action, state: RolloutState) -> None:
 
 
 def scale_down(run: Run, action: Action, state: RolloutState) -> None:
-    """Let the canary's pods end normally, endpoints first."""
+    """Let the canary's pods end normally, endpoints first; what they say of themselves is kept."""
     run.ledger.write(phase="clean-up")
+    if run.release is not None and state.end is not None and state.end.outcome is Outcome.REJECTED:
+        service = run.ports.service
+        run.watch.timeline.explain(explain_unready(run.ports, service.namespace, service.canary_workload))
     for namespace, name in _created_deployments(run):
         found = find_ours(run.ports.cluster, namespace, name, run.ledger.record.id)
         if found is not None:

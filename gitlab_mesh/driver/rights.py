@@ -71,8 +71,9 @@ def _route_rights(service: ServiceConfig) -> list[AccessRule]:
 
 
 def optional_rights(service: ServiceConfig) -> tuple[AccessRule, ...]:
-    """Rights without which a run only says less: Kubernetes Events on the route."""
-    return tuple(_rules(service.namespace, "", "events", ("create",))) if service.rollout.events else ()
+    """Rights without which a run only says less: why a canary does not start, and Kubernetes Events on the route."""
+    told = _rules(service.namespace, "", "events", ("list",)) + _rules(service.namespace, "", "pods/log", ("get",))
+    return (*told, *(_rules(service.namespace, "", "events", ("create",)) if service.rollout.events else ()))
 
 
 def render_rules(rights: Iterable[AccessRule]) -> list[dict[str, Any]]:

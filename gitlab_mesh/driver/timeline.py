@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gitlab_mesh.core.judge.model import Judgement
 from gitlab_mesh.core.metrics.counts import Counts, Side
-from gitlab_mesh.core.report.model import Band, Mark, Section, Series, SeriesSection, Tone, VerdictSection
+from gitlab_mesh.core.report.model import (
+    Band,
+    Mark,
+    Section,
+    Series,
+    SeriesSection,
+    TextSection,
+    Tone,
+    VerdictSection,
+)
 
 __all__ = ["Timeline"]
 
@@ -31,6 +40,11 @@ class Timeline:
     _bands: list[Band] = field(default_factory=list)
     _marks: list[Mark] = field(default_factory=list)
     _open: tuple[str, float] | None = None
+    _texts: list[TextSection] = field(default_factory=list)
+
+    def explain(self, texts: Sequence[TextSection]) -> None:
+        """Keep texts that say why, beside the evidence."""
+        self._texts = list(texts) or self._texts
 
     def phase(self, time: float, name: str) -> None:
         """A phase or step begins; the one before ends."""
@@ -72,7 +86,7 @@ class Timeline:
             lines = tuple(Series(side, _thin(sides[side]), side) for side in Side if side in sides)
             if lines:
                 charts.append(SeriesSection(title, unit, lines, bands))
-        return (*([VerdictSection(self.judgement)] if self.judgement else ()), *charts)
+        return (*([VerdictSection(self.judgement)] if self.judgement else ()), *self._texts, *charts)
 
     def _add(self, title: str, side: Side, time: float, value: float) -> None:
         self._series.setdefault(title, {}).setdefault(side, []).append((time, value))

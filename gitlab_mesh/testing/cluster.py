@@ -124,6 +124,22 @@ class MemoryCluster(LocalClient):
             raise map_status(response.status, body, verb="get", kind="Pod/proxy", namespace=namespace, name=pod)
         return HttpAnswer(response.status, response.raw)
 
+    def get_log(
+        self, namespace: str, pod: str, container: str, *, lines: int, previous: bool = False, timeout: float
+    ) -> str:
+        """Return the end of a log by the server's ``pod_logs``; see the port ``PodProxy``."""
+        request = Request(
+            "GET",
+            KINDS["Pod"].path(namespace, pod, "log"),
+            query={"container": container, "tailLines": str(lines)},
+            headers={"authorization": f"Bearer {self.user.token}"},
+        )
+        response = self._around("get", "Pod/log", namespace, pod, None, lambda: self.server.handle(request))
+        if response.raw is None:
+            body = response.body or {}
+            raise map_status(response.status, body, verb="get", kind="Pod/log", namespace=namespace, name=pod)
+        return response.raw.decode(errors="replace")
+
     def denied(self, rules: Iterable[AccessRule]) -> list[AccessRule]:
         """Return the rules that the server does not grant, asked one by one (SelfSubjectAccessReview)."""
         return [rule for rule in rules if not self._is_allowed(rule)]

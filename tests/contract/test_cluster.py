@@ -210,3 +210,14 @@ def test_pod_proxy_without_right(world: World) -> None:
     port = world.serve("shop-2", {})
     with pytest.raises(AccessDeniedError, match="pods/proxy"):
         world.reader.proxy.get_path("shop", "shop-2", port, "/", timeout=5)
+
+
+def test_log_of_a_pod_that_does_not_exist(world: World) -> None:
+    with pytest.raises(ObjectMissingError, match="shop-9"):
+        world.admin.proxy.get_log("shop", "shop-9", "app", lines=5, timeout=5)
+
+
+def test_log_without_right(world: World) -> None:
+    world.serve("shop-2", {})
+    with pytest.raises(AccessDeniedError, match="pods/log"):
+        world.reader.proxy.get_log("shop", "shop-2", "app", lines=5, timeout=5)

@@ -145,6 +145,18 @@ class KubernetesPodProxy:
             )
         return HttpAnswer(answer.status, answer.body)
 
+    def get_log(
+        self, namespace: str, pod: str, container: str, *, lines: int, previous: bool = False, timeout: float
+    ) -> str:
+        """Return the last lines of a container's log."""
+        path = find_kind("Pod").path(namespace, quote(pod, safe=""), "log")
+        query = {"container": container, "tailLines": str(lines), "previous": "true" if previous else ""}
+        answer = self._connection.request("GET", path, query=query, timeout_seconds=timeout, relayed=True)
+        if answer.status >= 300:
+            said = answer.document() or {}
+            raise map_status(answer.status, said, verb="get", kind="Pod/log", namespace=namespace, name=pod)
+        return answer.body.decode(errors="replace")
+
 
 class KubernetesAccess:
     """``Access`` by SelfSubjectAccessReview, one request a rule."""
