@@ -10,57 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from gitlab_mesh.adapters.manifest_files import belongs, find_files
-from gitlab_mesh.adapters.yaml_documents import RawDocument, locate_path, read_documents
+from gitlab_mesh.adapters.yaml_documents import RawDocument, read_documents
+from gitlab_mesh.adapters.yaml_places import locate_embedded, locate_path
 from gitlab_mesh.core.analysis.model import Document, Problem, mapping
 from gitlab_mesh.core.analysis.reading import Comment, ManifestSet
-from gitlab_mesh.core.istio_schema.catalog import engine_kind
+from gitlab_mesh.core.istio_schema.catalog import UNKNOWN_KIND, engine_kind, kinds_of_group
+from gitlab_mesh.core.istio_schema.check import schemas
 from gitlab_mesh.errors import UsageError
 
 __all__ = ["FileManifests"]
 
 _MARK = "gitlab-mesh:"
-_MESH_CONFIG = frozenset(
-    [
-        "accessLogFile",
-        "accessLogEncoding",
-        "accessLogFormat",
-        "ca",
-        "caCertificates",
-        "connectTimeout",
-        "defaultConfig",
-        "defaultDestinationRuleExportTo",
-        "defaultProviders",
-        "defaultServiceExportTo",
-        "defaultVirtualServiceExportTo",
-        "discoverySelectors",
-        "enableAutoMtls",
-        "enablePrometheusMerge",
-        "enableTracing",
-        "extensionProviders",
-        "h2UpgradePolicy",
-        "inboundClusterStatName",
-        "inboundTrafficPolicy",
-        "ingressClass",
-        "ingressControllerMode",
-        "ingressSelector",
-        "ingressService",
-        "localityLbSetting",
-        "meshMTLS",
-        "outboundClusterStatName",
-        "outboundTrafficPolicy",
-        "pathNormalization",
-        "proxyHttpPort",
-        "proxyListenPort",
-        "rootNamespace",
-        "serviceScopeConfigs",
-        "serviceSettings",
-        "tcpKeepalive",
-        "tlsDefaults",
-        "trustDomain",
-        "trustDomainAliases",
-        "verifyCertificateAtClient",
-    ]
-)
+_COMMON = frozenset({"ca", "certificates"})
+"""Fields of MeshConfig that other files have, too."""
+_EMBEDDED = {"mesh": "MeshConfig", "meshNetworks": "MeshNetworks"}
+"""Keys of the ConfigMap ``istio`` whose texts are documents of their own."""
 
 
 class FileManifests:
@@ -104,7 +68,7 @@ class FileManifests:
                 foreign = not named and "apiVersion" not in text  # data that lies beside the manifests
                 for raw in read_documents(text):
                     problems += [] if foreign else _problems(name, raw)
-                    for document, known in _objects(name, raw):
+                    for document, known in _objects(name, raw, named=named):
                         objects += 1
                         if known or (defined and _key(document) in defined):
                             document.assumed = assumed
@@ -165,8 +129,13 @@ class FileManifests:
             return problem.place
         document = problem.document
         lines = self._lines(document.file)[document.first_line - 1 : document.last_line - 1]
-        path = (*document.prefix, *problem.path)
-        line, column = locate_path("\n".join(lines) + "\n", path, at_key=problem.at_key)
+        if document.prefix[:1] == ("data",):  # a document inside of a text
+            line, column = locate_embedded(
+                "\n".join(lines) + "\n", document.prefix, problem.path, at_key=problem.at_key
+            )
+        else:
+            path = (*document.prefix, *problem.path)
+            line, column = locate_path("\n".join(lines) + "\n", path, at_key=problem.at_key)
         return document.first_line + line, column + 1
 
     def comments(self, file: str) -> list[Comment]:
@@ -208,14 +177,14 @@ def _key(document: Document) -> tuple[str, str]:
     return group, kind
 
 
-def _objects(file: str, raw: RawDocument) -> Iterator[tuple[Document, bool]]:
+def _objects(file: str, raw: RawDocument, *, named: bool = False) -> Iterator[tuple[Document, bool]]:
     """Yield the objects of a document, and whether rules know the kind."""
     body = raw.value
     if body.__class__ is not dict:
         return
     kind, version = body.get("kind"), body.get("apiVersion")
     if kind is None and version is None:
-        yield from _bare(file, raw, body)
+        yield from _bare(file, raw, body, named=named)
     elif isinstance(kind, str) and kind.endswith("List") and isinstance(body.get("items"), list):
         for i, item in enumerate(body["items"]):
             if isinstance(item, dict) and isinstance(item.get("kind", kind[:-4]), str):
@@ -224,7 +193,7 @@ def _objects(file: str, raw: RawDocument) -> Iterator[tuple[Document, bool]]:
                 yield _object(file, raw, item, ("items", i))
     elif isinstance(kind, str):
         yield _object(file, raw, body, ())
-        if kind == "ConfigMap" and isinstance(mapping(body.get("data")).get("mesh"), str):
+        if kind == "ConfigMap":
             yield from _embedded(file, raw, body)
 
 
@@ -233,6 +202,8 @@ def _object(file: str, raw: RawDocument, body: dict[str, Any], prefix: tuple[str
     metadata = mapping(body.get("metadata"))
     name, namespace = metadata.get("name"), metadata.get("namespace")
     word = engine_kind(version, kind) if isinstance(version, str) else ""
+    if not word and isinstance(version, str) and kinds_of_group(version):
+        word = UNKNOWN_KIND
     document = Document(
         word or kind,
         version if isinstance(version, str) else "",
@@ -247,9 +218,14 @@ def _object(file: str, raw: RawDocument, body: dict[str, Any], prefix: tuple[str
     return document, bool(word)
 
 
-def _bare(file: str, raw: RawDocument, body: dict[str, Any]) -> Iterator[tuple[Document, bool]]:
-    """Files without a kind: MeshConfig and MeshNetworks, as Istio's own ``--meshConfigFile`` takes them."""
-    if body and set(body) <= _MESH_CONFIG:
+def _bare(file: str, raw: RawDocument, body: dict[str, Any], *, named: bool) -> Iterator[tuple[Document, bool]]:
+    """Files without a kind: MeshConfig and MeshNetworks, as Istio's own ``--meshConfigFile`` takes them.
+
+    A file that was named is one if at least half of its keys are; one that was found, only if all of them are.
+    """
+    fields = schemas()["bare"].fields("MeshConfig").keys()
+    known = len(body.keys() & fields)
+    if (body.keys() & fields) - _COMMON and known >= len(body) * (0.5 if named else 1):
         yield Document("MeshConfig", "", "istio-system", "istio", body, file, raw.first_line, raw.last_line), True
     elif set(body) == {"networks"}:
         namespace, name = "istio-system", "meshnetworks"
@@ -257,11 +233,14 @@ def _bare(file: str, raw: RawDocument, body: dict[str, Any]) -> Iterator[tuple[D
 
 
 def _embedded(file: str, raw: RawDocument, body: dict[str, Any]) -> Iterator[tuple[Document, bool]]:
+    """Yield the mesh's configuration inside of the ConfigMap ``istio`` (``istio-<revision>``)."""
     metadata = mapping(body.get("metadata"))
-    for inner in read_documents(body["data"]["mesh"]):
-        if isinstance(inner.value, dict):
-            namespace, name = str(metadata.get("namespace", "istio-system")), str(metadata.get("name", "istio"))
-            yield (
-                Document("MeshConfig", "", namespace, name, inner.value, file, raw.first_line, raw.last_line),
-                True,
-            )
+    namespace, name = str(metadata.get("namespace", "istio-system")), str(metadata.get("name", "istio"))
+    if name.partition("-")[0] != "istio":
+        return
+    for key, kind in _EMBEDDED.items():
+        text = mapping(body.get("data")).get(key)
+        for inner in read_documents(text) if isinstance(text, str) else ():
+            if isinstance(inner.value, dict):
+                place = raw.first_line, raw.last_line
+                yield Document(kind, "", namespace, name, inner.value, file, *place, ("data", key)), True

@@ -15,13 +15,13 @@ from typing import Any
 
 import yaml
 
-__all__ = ["Fault", "RawDocument", "locate_path", "read_documents"]
+__all__ = ["LOADER", "OPEN_IPV6", "Fault", "RawDocument", "read_documents"]
 
 MAX_DEPTH = 100
 MAX_VALUES = 500_000
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
-_OPEN_IPV6 = re.compile(r"([\[,]\s*)([0-9A-Fa-f:.]*::)(?=\s*[,\]])")
+OPEN_IPV6 = re.compile(r"([\[,]\s*)([0-9A-Fa-f:.]*::)(?=\s*[,\]])")
 _INTEGER = re.compile(r"[-+]?(0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|[0-9][0-9_]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _YES = ("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON")
@@ -101,7 +101,7 @@ def _read_one(chunk: str) -> list[RawDocument]:
     except _BombError as error:
         return [RawDocument(None, 1, 1, [Fault("GM0005", error.line, 1, str(error))])]
     except yaml.YAMLError as error:
-        mended = _OPEN_IPV6.sub(r'\1"\2"', chunk)
+        mended = OPEN_IPV6.sub(r'\1"\2"', chunk)
         if mended != chunk:  # Go reads an unquoted address that ends in "::" in a flow list, libyaml does not
             try:
                 return list(_parse(mended))
@@ -165,7 +165,7 @@ def _parse(text: str) -> Iterator[RawDocument]:
         yaml.YAMLError: The text is not YAML.
         _BombError: A document expands to too much.
     """
-    loader = _LOADER(text)
+    loader = LOADER(text)
     get = loader.get_event
     scalar, alias = yaml.ScalarEvent, yaml.AliasEvent
     mapping_start, sequence_start = yaml.MappingStartEvent, yaml.SequenceStartEvent
@@ -296,57 +296,3 @@ def _expanded(root: Any) -> int:
             stack.append((node, True))
             stack += [(child, False) for child in children if isinstance(child, (dict, list))]
     return sizes.get(id(root), 1)
-
-
-def locate_path(text: str, path: tuple[str | int, ...], *, at_key: bool) -> tuple[int, int]:
-    """Return line and column, from 0, of the longest part of a path that the document has.
-
-    Args:
-        text: The document alone.
-        path: Keys and indexes.
-        at_key: Point to the last key instead of its value.
-    """
-    try:
-        node = yaml.compose(text, Loader=_LOADER)
-    except (yaml.YAMLError, RecursionError):
-        mended = _OPEN_IPV6.sub(r'\1"\2"', text)
-        try:
-            node = yaml.compose(mended, Loader=_LOADER)
-        except (yaml.YAMLError, RecursionError):
-            return 0, 0
-    mark = node.start_mark if node is not None else None
-    for depth, step in enumerate(path):
-        found = _step(node, step)
-        if found is None:
-            break
-        key_node, node = found
-        complete = depth == len(path) - 1
-        short = node.end_mark.line == node.start_mark.line
-        mark = (
-            node.start_mark
-            if complete and not at_key and (key_node is None or short)
-            else (key_node or node).start_mark
-        )
-    return (mark.line, mark.column) if mark else (0, 0)
-
-
-def _step(node: Any, step: str | int) -> tuple[Any, Any] | None:
-    if isinstance(node, yaml.SequenceNode):
-        if isinstance(step, int) and 0 <= step < len(node.value):
-            return None, node.value[step]
-        return None
-    if not isinstance(node, yaml.MappingNode):
-        return None
-    merged = None
-    found = None
-    for key, value in node.value:
-        if key.value == str(step):
-            found = (key, value)
-        elif key.value == "<<":
-            merged = value
-    if found is None and merged is not None:
-        for source in merged.value if isinstance(merged, yaml.SequenceNode) else [merged]:
-            inner = _step(source, step)
-            if inner:
-                return inner
-    return found

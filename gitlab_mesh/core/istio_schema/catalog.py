@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["API_VERSIONS", "KINDS", "SERVED", "KindSchema", "engine_kind"]
+__all__ = ["API_VERSIONS", "KINDS", "SERVED", "UNKNOWN_KIND", "KindSchema", "engine_kind", "kinds_of_group"]
 
 
 class KindSchema(NamedTuple):
@@ -47,12 +47,16 @@ SERVED: dict[str, tuple[str, ...]] = {
     "Telemetry": ("telemetry.istio.io/v1", "telemetry.istio.io/v1alpha1"),
     "WasmPlugin": ("extensions.istio.io/v1alpha1",),
     "TrafficExtension": ("extensions.istio.io/v1alpha1",),
+    "IstioOperator": ("install.istio.io/v1alpha1",),
 }
 
 KINDS: dict[str, KindSchema] = {
     **{kind: KindSchema("istio", kind) for kind in SERVED},
     **{kind: KindSchema("gateway-api", kind) for kind in _GATEWAY_API},
     "KubernetesGateway": KindSchema("gateway-api", "Gateway"),
+    "IstioOperator": KindSchema("bare", "IstioOperator"),
+    "MeshConfig": KindSchema("bare", "MeshConfig", ""),
+    "MeshNetworks": KindSchema("bare", "MeshNetworks", ""),
     "Service": KindSchema("kubernetes", "Service"),
     "Pod": KindSchema("kubernetes", "Pod"),
     **{
@@ -98,6 +102,23 @@ API_VERSIONS: dict[str, str] = {
     **{kind: versions[0] for kind, versions in SERVED.items()},
 }
 """The newest version of each kind, with its group."""
+
+
+UNKNOWN_KIND = "UnknownKind"
+"""The engine's word for an object of a group of Istio's whose kind that group does not have."""
+_ISTIO_GROUPS = (
+    "networking.istio.io",
+    "security.istio.io",
+    "telemetry.istio.io",
+    "extensions.istio.io",
+    "install.istio.io",
+)
+
+
+def kinds_of_group(api_version: str) -> list[str]:
+    """Return the kinds of a group of Istio's; none for other groups, of which only some kinds are known here."""
+    group = api_version.rpartition("/")[0]
+    return sorted(_GROUPS[group]) if group in _ISTIO_GROUPS else []
 
 
 def engine_kind(api_version: str, kind: str) -> str:

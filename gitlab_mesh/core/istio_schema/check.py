@@ -11,8 +11,10 @@ from gitlab_mesh.core.analysis.registry import describe
 from gitlab_mesh.core.istio_schema.catalog import KINDS, SERVED
 from gitlab_mesh.core.istio_schema.gateway_api import GATEWAY_API
 from gitlab_mesh.core.istio_schema.gateway_api_rules import GATEWAY_API_RULES
+from gitlab_mesh.core.istio_schema.installation import INSTALLATION
 from gitlab_mesh.core.istio_schema.istio_rules import ISTIO_RULES
 from gitlab_mesh.core.istio_schema.kubernetes import KUBERNETES
+from gitlab_mesh.core.istio_schema.mesh_config import MESH_CONFIG
 from gitlab_mesh.core.istio_schema.networking import NETWORKING
 from gitlab_mesh.core.istio_schema.security import SECURITY
 from gitlab_mesh.core.istio_schema.types import TYPE, Check, Fault, Schema
@@ -27,6 +29,7 @@ def schemas() -> dict[str, Schema]:
         "istio": Schema(NETWORKING + SECURITY, ISTIO_RULES),
         "gateway-api": Schema(GATEWAY_API, GATEWAY_API_RULES),
         "kubernetes": Schema(KUBERNETES),
+        "bare": Schema(NETWORKING + SECURITY + MESH_CONFIG + INSTALLATION),
     }
 
 

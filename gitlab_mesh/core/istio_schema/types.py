@@ -45,9 +45,10 @@ Rules = Mapping[str, Callable[[dict[str, Any]], Iterable[tuple[Path, str]]]]
 """Rules of a type that the notation cannot say, by type: each yields (path, message)."""
 
 UNKNOWN, TYPE, MISSING, VALUE, EXCLUSIVE, DUPLICATE = "GM0010", "GM0011", "GM0012", "GM0013", "GM0014", "GM0015"
-_FIELD = re.compile(r"^  ([A-Za-z0-9_$]+)(!?): (.+)$")
+_FIELD = re.compile(r"^  ([A-Za-z0-9_$-]+)(!?): (.+)$")
 _LIMITS = re.compile(r"(-?\d+)?\.\.(-?\d+)?")
 _DURATION = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))*|0")
+_SECONDS = re.compile(r"-?\d+(\.\d{1,9})?s")
 _DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _HOSTNAME = rf"(\*\.)?{_DNS_NAME}"
 _ENOUGH = re.compile(r"[1-9][\d.]*(ms|s|m|h)|0?\.\d*[1-9]\d*(s|m|h)|\d{4,}(us|µs|μs)|\d{7,}ns")
@@ -369,6 +370,17 @@ def _duration(limits: str) -> Check:
     return check
 
 
+def _seconds(limits: str) -> Check:
+    """Durations where Istio reads protocol buffers' JSON: seconds only."""
+
+    def check(value: Any) -> list[Fault] | None:
+        if value.__class__ is str and _SECONDS.fullmatch(value):
+            return None
+        return [Fault((), TYPE, f"{_shown(value)} is no duration in seconds", "write it as 0s, 1.5s or 3600s")]
+
+    return check
+
+
 def _anything(limits: str) -> Check:
     return lambda value: None
 
@@ -388,6 +400,7 @@ _SCALARS: dict[str, Callable[[str], Check]] = {
     "bool": _boolean,
     "enum": _enum,
     "dur": _duration,
+    "seconds": _seconds,
     "any": _object,
     "raw": _anything,
     "intstr": _integer_or_text,

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from gitlab_mesh.adapters.manifests import FileManifests
-from gitlab_mesh.adapters.yaml_documents import locate_path, read_documents, resolve
+from gitlab_mesh.adapters.yaml_documents import read_documents, resolve
+from gitlab_mesh.adapters.yaml_places import locate_path
+from gitlab_mesh.core.analysis.engine import analyze
+from gitlab_mesh.core.analysis.model import Options
 from gitlab_mesh.core.analysis.reading import ManifestSet
 from gitlab_mesh.errors import UsageError
 
@@ -147,3 +150,46 @@ def test_places(path: tuple[str | int, ...], at_key: bool, place: tuple[int, int
     text = "# head\nkind: X\nspec:\n  http:\n  - name: a\n  - route: []\n"
     line, column = locate_path(text, path, at_key=at_key)
     assert (line, column) == place
+
+
+CONFIG_MAP = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |-
+    enableTracing: true
+    defaultConfig:
+      concurency: 2
+  meshNetworks: "networks: {}"
+"""
+
+
+def test_places_inside_of_an_embedded_document() -> None:
+    manifests = FileManifests(CONFIG_MAP.encode())
+    documents = manifests.read(["-"]).documents
+    assert [item.kind for item in documents] == ["ConfigMap", "MeshConfig", "MeshNetworks"]
+    (found,) = analyze(documents, Options())[0]
+    assert (found.code, found.path, found.hint) == (
+        "GM0010",
+        ("defaultConfig", "concurency"),
+        "did you mean concurrency?",
+    )
+    assert manifests.locate(found) == (8, 7)
+    assert manifests.locate(found._replace(document=documents[2], path=("networks",))) == (9, 17)
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "kinds"),
+    [
+        ("enableTracing: true\naccessLogFle: /dev/stdout\n", True, ["MeshConfig"]),
+        ("enableTracing: true\naccessLogFle: /dev/stdout\n", False, []),
+        ("enableTracing: true\n", False, ["MeshConfig"]),
+        ("ca: mine\n", True, []),
+        ("replicas: 1\nimage: x\nenableTracing: true\n", True, []),
+    ],
+)
+def test_a_bare_mesh_config_is_known_by_its_keys(tmp_path: Path, text: str, named: bool, kinds: list[str]) -> None:
+    (tmp_path / "mesh-config.yaml").write_text(text)
+    path = tmp_path / "mesh-config.yaml" if named else tmp_path
+    assert [item.kind for item in FileManifests().read([str(path)]).documents] == kinds
