@@ -8,6 +8,7 @@ A 422 of validation names the object and the field instead. Older and other serv
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,8 @@ JSON_PATCH_REFUSED = "the server rejected our request due to an error in our req
 
 _NO_ADDRESS = "address not allowed"
 """Answer of ``pods/proxy`` (400, kube-apiserver 1.36) for a pod without IP, or with a loopback one."""
+_WEBHOOK_FAILED = re.compile(r'failed calling webhook "([^"]+)"')
+"""In the 500 for a webhook with ``failurePolicy: Fail`` (k8s.io/apiserver ``webhook.ErrCallingWebhook``)."""
 _OTHER_PATCH_TEXTS = ("testing value", "testing path", "test operation", "test failed", "operation does not apply")
 
 
@@ -67,6 +70,12 @@ def map_status(
             f"{what}: has no address yet, or one that the API server does not connect to ({verb})",
             why=f"the API server says: {message}",
             hint="wait until the pod is scheduled and started",
+        )
+    if status_code == 500 and (webhook := _WEBHOOK_FAILED.search(message)):
+        return TransientError(
+            f"{what}: admission webhook {webhook[1]} does not answer, and no {verb} passes without it (HTTP 500)",
+            why=message,
+            hint="bring back who serves it; validation.istio.io is istiod: kubectl -n istio-system get pods",
         )
     if status_code == 429 or status_code >= 500 or status_code < 400 or status_code == 408:
         return TransientError(

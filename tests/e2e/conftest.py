@@ -13,6 +13,7 @@ from tests.e2e.controlplane.programs import Programs, find_programs, why_not
 from tests.e2e.mesh import isolation
 from tests.e2e.mesh.mesh import Mesh
 from tests.e2e.mesh.shop import Shop
+from tests.e2e.runner import Runner
 
 HERE = Path(__file__).parent
 _REQUIRED = os.environ.get("GITLAB_MESH_REQUIRE_E2E") == "1"  # read before a fixture clears the environment
@@ -70,3 +71,17 @@ def mesh(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def shop(mesh: Mesh) -> Shop:
     """The sandbox's shop on the real mesh, in namespace ``shop``; shared, so leave it as it was (``shop.reset``)."""
     return Shop.deploy(mesh)
+
+
+@pytest.fixture(scope="session")
+def _runner(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    return Runner(shop, tmp_path_factory.mktemp("jobs") / "runner")
+
+
+@pytest.fixture
+def runner(_runner: Runner) -> Iterator[Runner]:
+    """Runs jobs for the shop with the printed Role; afterwards the shop is as it was deployed."""
+    _runner.configure()
+    _runner.grant()
+    yield _runner
+    _runner.shop.reset()

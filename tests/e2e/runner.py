@@ -23,7 +23,7 @@ from tests.e2e.controlplane.control_plane import Object, wait_until
 from tests.e2e.mesh.mesh import Mesh
 from tests.e2e.mesh.shop import Shop
 
-__all__ = ["POLICY", "Job", "Runner"]
+__all__ = ["POLICY", "SLOW", "Ended", "Job", "Runner"]
 
 ACCOUNT = "gitlab-mesh"
 FENCE = "gitlab-mesh.dev/rollout"
@@ -44,9 +44,22 @@ POLICY: Mapping[str, Any] = {
         "lease": "3s",
     },
     # Latencies on cores that everything shares say nothing about a release; errors decide here.
-    "judge": {"bake": "3s", "startup": "1s", "guard": "1s", "latency_margin": "900%", "latency_tolerance": "900%"},
+    "judge": {
+        "bake": "3s",
+        "startup": "1s",
+        "guard": "1s",
+        "error_margin": "3%",
+        "latency_margin": "900%",
+        "latency_tolerance": "900%",
+    },
 }
-"""Two short steps; everything that is not about time is as in production."""
+"""Two short steps; everything that is not about time or latency is as in production."""
+
+SLOW: Mapping[str, Mapping[str, Any]] = {
+    "rollout": {"steps": [20, 50], "step_bake": "60s", "deadline": "120s"},
+    "judge": {"mode": "dry-run", "bake": "60s"},
+}
+"""``configure(**SLOW)``: a release that stays at its first step until something happens to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,24 +139,19 @@ class Runner:
         self.directory = directory
         self._jobs = 0
         self._traffic = 0
-        self.configure()
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": NAMESPACE}}
         self.mesh.plane.apply(account)
-        self.grant()
 
     @property
     def config(self) -> Path:
         """The project's ``mesh.yaml``."""
         return self.directory / "mesh.yaml"
 
-    def configure(self, **changes: Mapping[str, Any] | None) -> None:
-        """Write ``mesh.yaml``: ``POLICY`` with a block (``rollout={…}``) changed key by key, or left out (None)."""
+    def configure(self, **changes: Any) -> None:
+        """Write ``mesh.yaml``: ``POLICY`` with a block (``rollout={…}``) changed key by key, a list replaced."""
         service = copy.deepcopy(dict(POLICY))
         for block, entries in changes.items():
-            if entries is None:
-                service.pop(block, None)
-            else:
-                service[block] = {**service.get(block, {}), **entries}
+            service[block] = {**service.get(block, {}), **entries} if isinstance(entries, Mapping) else entries
         self.config.write_text(yaml.safe_dump({"version": 1, "services": {"shop": service}}))
 
     def roles(self) -> list[Object]:

@@ -2,24 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.e2e.mesh.shop import Shop
 from tests.e2e.runner import Runner
-
-
-@pytest.fixture(scope="module")
-def module_runner(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Runner:
-    return Runner(shop, tmp_path_factory.mktemp("jobs") / "runner")
-
-
-@pytest.fixture
-def runner(module_runner: Runner) -> Iterator[Runner]:
-    module_runner.configure()
-    yield module_runner
-    module_runner.shop.reset()
 
 
 def test_a_good_release_is_promoted_and_no_request_fails(runner: Runner) -> None:

@@ -78,3 +78,14 @@ def test_a_refusal_names_verb_resource_group_and_namespace() -> None:
 
 def test_a_validation_error_keeps_the_field_that_the_server_names() -> None:
     assert "spec.hosts: must be of type array" in str(error_of(422, INVALID_FIELD))
+
+
+def test_a_webhook_that_is_away_is_named_in_the_first_line() -> None:
+    text = (
+        'Internal error occurred: failed calling webhook "validation.istio.io": failed to call webhook: Post '
+        '"https://istiod.istio-system.svc:443/validate?timeout=10s": no endpoints available for service "istiod"'
+    )
+    error = error_of(500, {"reason": "InternalError", "message": text})
+    assert isinstance(error, TransientError)
+    assert "webhook validation.istio.io does not answer" in error.what
+    assert "no endpoints available" in error.why

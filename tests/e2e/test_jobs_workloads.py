@@ -1,0 +1,121 @@
+"""Deployments under their real controller: pods that never become ready, autoscalers, budgets, policies of the mesh."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gitlab_mesh.sandbox.shop import HOST, NAMESPACE
+from tests.e2e.controlplane.control_plane import wait_until
+from tests.e2e.runner import SLOW, Runner
+
+INSIDE = f"shop.{NAMESPACE}.svc.cluster.local"
+AUTOSCALER: dict[str, Any] = {
+    "apiVersion": "autoscaling/v2",
+    "kind": "HorizontalPodAutoscaler",
+    "metadata": {"name": "shop", "namespace": NAMESPACE},
+    "spec": {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"},
+        "minReplicas": 2,
+        "maxReplicas": 4,
+        "metrics": [
+            {
+                "type": "Resource",
+                "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}},
+            }
+        ],
+    },
+}
+BUDGET: dict[str, Any] = {
+    "apiVersion": "policy/v1",
+    "kind": "PodDisruptionBudget",
+    "metadata": {"name": "shop", "namespace": NAMESPACE},
+    "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "shop"}}},
+}
+GATEWAY_ONLY: dict[str, Any] = {
+    "apiVersion": "security.istio.io/v1",
+    "kind": "AuthorizationPolicy",
+    "metadata": {"name": "shop", "namespace": NAMESPACE},
+    "spec": {
+        "selector": {"matchLabels": {"app": "shop"}},
+        "rules": [
+            {
+                "from": [
+                    {
+                        "source": {
+                            "principals": ["cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account"]
+                        }
+                    }
+                ]
+            }
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("tag", "reason"), [("crash", "CrashLoopBackOff"), ("never-ready", "never became ready"), ("no-such", "ImagePull")]
+)
+def test_a_release_that_does_not_start_never_sees_a_user(runner: Runner, tag: str, reason: str) -> None:
+    before = runner.snapshot()
+    runner.configure(rollout={"ready_deadline": "8s"})
+    with runner.traffic(50.0) as traffic, runner.canary(tag) as job:
+        ended = job.end()
+    assert ended.code == 10, ended.log
+    assert reason in ended.log
+    assert runner.findings(before) == []
+    assert set(traffic.facts.by_version) == {"1.4.0"}
+    assert traffic.facts.failed_by_mesh == 0
+
+
+def test_autoscaler_and_disruption_budget_are_as_before_after_a_rollback(runner: Runner) -> None:
+    plane = runner.mesh.plane
+    plane.apply(AUTOSCALER, BUDGET)
+    try:
+        before = runner.snapshot()
+        specs = [
+            plane.kubectl("get", kind, "shop", "-n", NAMESPACE, "-o", "jsonpath={.spec}") for kind in ("hpa", "pdb")
+        ]
+        with runner.traffic() as traffic, runner.canary("bad") as job:
+            ended = job.end()
+        assert ended.code == 10, ended.log
+        assert runner.findings(before) == []
+        after = [
+            plane.kubectl("get", kind, "shop", "-n", NAMESPACE, "-o", "jsonpath={.spec}") for kind in ("hpa", "pdb")
+        ]
+        assert after == specs
+        assert traffic.facts.failed_by_mesh == 0
+    finally:
+        plane.kubectl("delete", "hpa,pdb", "shop", "-n", NAMESPACE)
+
+
+def test_policies_hold_for_the_canary_as_for_stable(runner: Runner) -> None:
+    mesh, plane = runner.mesh, runner.mesh.plane
+    plane.apply(GATEWAY_ONLY)
+    try:
+        wait_until("the policy", lambda: mesh.request_from(runner.shop.client, INSIDE).status == 403, pause=0.3)
+        assert mesh.request(HOST).status == 200
+        runner.configure(**SLOW)
+        with runner.traffic() as traffic, runner.canary("1.5.0") as job:
+            runner.wait_weight(job, 20)
+            wait_until("a user of the canary", lambda: traffic.facts.by_version.get("1.5.0", (0, 0))[0] > 0)
+            # Whichever side a pod inside the mesh is sent to, it is refused; users are not.
+            refused = [mesh.request_from(runner.shop.client, INSIDE).status for _ in range(30)]
+            assert set(refused) == {403}
+            job.process.terminate()
+            assert job.end().code == 143, job.log
+        assert (traffic.facts.failed_by_mesh, traffic.facts.failed_by_application) == (0, 0)
+    finally:
+        plane.kubectl("delete", "authorizationpolicy", "shop", "-n", NAMESPACE)
+
+
+def test_a_smoke_check_through_the_api_server_says_that_strict_mtls_keeps_it_out(runner: Runner) -> None:
+    before = runner.snapshot()
+    runner.configure(smoke=[{"name": "health", "http": {"path": "/healthz"}, "attempts": 1}])
+    runner.grant()
+    with runner.traffic(50.0), runner.canary("1.5.0") as job:
+        ended = job.end()
+    assert ended.code == 10, ended.log
+    assert "mTLS" in ended.log
+    assert runner.findings(before) == []
