@@ -27,6 +27,10 @@ from tests.e2e.mesh import isolation
 
 _numbers = itertools.count(1)
 _POD_ADDRESS = "10.255.0.1"
+_EMPTIED = (
+    "ConfigMap", "Lease", "Pod", "Service", "EndpointSlice", "Deployment", "VirtualService", "DestinationRule",
+    "HTTPRoute",
+)  # fmt: skip
 
 
 class RealApi:
@@ -186,7 +190,7 @@ def accounts(plane: ControlPlane) -> dict[str, Path]:
 def world(plane: ControlPlane, accounts: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The adapters on the real server; the namespaces are emptied first."""
     for namespace in ("shop", "other"):
-        for kind in ("ConfigMap", "VirtualService", "DestinationRule", "Deployment", "Lease", "Pod"):
+        for kind in _EMPTIED:
             plane.json("DELETE", find_kind(kind).path(namespace), {"gracePeriodSeconds": 0})
     clock = FakeClock()
     links = {name: connect(None, {"KUBECONFIG": str(path)}, sleep=clock.sleep) for name, path in accounts.items()}
