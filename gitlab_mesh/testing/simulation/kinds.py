@@ -29,6 +29,7 @@ DRIVER_FAULTS = ("second-pipeline", "person-rollback", "same-job-again", "after-
 """Another driver begins."""
 WORLD_FAULTS = (
     "foreign-weight",
+    "foreign-shift",
     "foreign-flap",
     "foreign-spec",
     "foreign-annotation",

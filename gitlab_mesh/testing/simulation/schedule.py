@@ -104,6 +104,7 @@ class Schedule:
 
 KILL_MIDWAY = PlannedFault("kill-after", "canary:set-weight/patch VirtualService", 1)
 KILL_IN_PROMOTION = PlannedFault("kill-after", "canary:patch-stable/patch Deployment", 0)
+SHIFT = PlannedFault("foreign-shift", "canary:look/list Pod", 3)
 KILL_EARLY = PlannedFault("kill-after", "canary:deploy/create Deployment", 0)
 _AWAITED = ("deploy-stable", "promote")
 _RETURNED = ("previous", "again")
@@ -122,6 +123,7 @@ _SHAPES = (
     Schedule(0, "killed-after-script", faults=(KILL_MIDWAY,), ending="after-script"),
     Schedule(0, "autoscaled", autoscaled=True),
     Schedule(0, "autoscaled-killed", autoscaled=True, faults=(KILL_MIDWAY,)),
+    Schedule(0, "reasserted", faults=(SHIFT,)),
     Schedule(0, "both", both=True),
     Schedule(0, "both-killed", both=True, autoscaled=True, faults=(replace(KILL_MIDWAY, number=2),)),
     Schedule(0, "bypassed", tag="bad", reject_at=2, bypass=0.1),

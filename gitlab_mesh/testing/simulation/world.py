@@ -18,7 +18,7 @@ from gitlab_mesh.testing.simulation.kinds import DRIVER_FAULTS
 from gitlab_mesh.testing.simulation.metrics import FaultyMetrics
 from gitlab_mesh.testing.simulation.oracles import Oracles
 from gitlab_mesh.testing.simulation.stage import Stage
-from gitlab_mesh.testing.simulation.views import RECORD, replicas_of
+from gitlab_mesh.testing.simulation.views import RECORD, replicas_of, share_of
 
 __all__ = ["ShopWorld"]
 
@@ -225,13 +225,12 @@ class ShopWorld:
         live = self._user.get("VirtualService", "shop", name)
         wanted = self.oracles.shadow.objects["VirtualService", name]
         meta = live["metadata"]
-        if kind in ("foreign-weight", "foreign-flap"):
-            was, live["spec"] = live["spec"], copy.deepcopy(wanted["spec"])
-            written = self._user.update(live)
-            if kind == "foreign-flap":
-                self.stage.at(self.stage.now + FLAP_SECONDS, lambda: self._put_back(written, was))
+        if kind in ("foreign-shift", "foreign-flap"):
+            self._shift(live, flaps=kind == "foreign-flap")
             return
-        if kind == "foreign-spec":
+        if kind == "foreign-weight":
+            live["spec"] = copy.deepcopy(wanted["spec"])
+        elif kind == "foreign-spec":
             live["spec"] = copy.deepcopy(wanted["spec"])
             for key in ("labels", "annotations"):
                 meta.pop(key, None)
@@ -245,6 +244,23 @@ class ShopWorld:
         else:
             self._edit_fields(live, wanted)
         self._user.update(live)
+
+    def _shift(self, live: Object, *, flaps: bool) -> None:
+        """Somebody moves the weights themselves, away from the canary or to it, and may put them back soon."""
+        if not share_of(live):
+            return
+        was, now = copy.deepcopy(live["spec"]), self.stage.now
+        part = self.stage.draw.choice((0.0, 0.9))
+        for http in live["spec"]["http"]:
+            pair = [item for item in http["route"] if item["destination"]["host"].split(".")[0] == "shop"]
+            total = sum(item.get("weight", 0) for item in pair)
+            for item in pair:
+                canary = item["destination"].get("subset") == "canary"
+                item["weight"] = round(total * part) if canary else total - round(total * part)
+        self.oracles.excused.append((None, now, now + 5.0))  # whether there are pods for it they did not ask
+        written = self._user.update(live)
+        if flaps:
+            self.stage.at(now + FLAP_SECONDS, lambda: self._put_back(written, was))
 
     def _edit_fields(self, live: Object, wanted: Any) -> None:
         """Fields that no release touches, in the live object and in the user's own."""
