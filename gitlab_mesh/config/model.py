@@ -136,6 +136,12 @@ class RolloutConfig:
         help="Weights in percent, rising; or a list of {weight, bake}.",
         why="the last step before everything is half of the traffic: more tells no more",
     )
+    schedule: str = setting(
+        "steps", choices=("steps", "budget"),
+        help="steps: the weights above; budget: each next weight follows from the traffic and the evidence, so that "
+        "a bad release costs about judge.bad_request_budget failed requests.",
+        why="fixed steps can be read before the release; a hotfix and judge: {mode: dry-run} always take them",
+    )  # fmt: skip
     step_bake: float = setting(60.0, unit="duration", minimum=0, maximum=86400, help="Shortest time at each step.")
     watch: WatchConfig = setting(WatchConfig(), help="Most users have the release, stable is kept as control.")
     look_interval: float = setting(

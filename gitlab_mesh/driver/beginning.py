@@ -92,7 +92,7 @@ def prepare(run: Run, action: Action, state: RolloutState) -> None:
     pin(run.ports.cluster, run.ledger.record.originals)
     run.applied(run.ports.router.apply(change), 0.0)
     hotfix = f"hotfix ({record.hotfix}): " if record.hotfix else ""
-    started = f"{hotfix}{record.image}, {len(state.plan.steps)} steps; {record.driver.url}"
+    started = f"{hotfix}{record.image}, {state.plan.said}; {record.driver.url}"
     run.events.write("ReleaseStarted", started, warning=bool(hotfix))
 
 

@@ -74,9 +74,7 @@ class Narrator:
         name = state.phase.value
         title = _TITLES.get(state.phase, name)
         if state.phase is Phase.STEP:
-            step = state.plan.steps[state.step]
-            name = f"step-{state.step + 1}"
-            title = f"Step {state.step + 1} of {len(state.plan.steps)}: {format_percent(step.share)} of the requests"
+            name, title = _name_step(state)
         if state.phase is Phase.WATCH:
             control = format_percent(1.0 - state.plan.watch_share)
             title = f"Watch: stable keeps {control} as control for {format_duration(state.plan.watch_seconds)}"
@@ -217,7 +215,9 @@ class Narrator:
         """Say why it ended, or what is going on and what is still missing."""
         if end is not None:
             return say_sentence(end.reason)
-        step = f"step {state.step + 1} of {len(state.plan.steps)}" if state.phase is Phase.STEP else state.phase.value
+        step = state.phase.value
+        if state.phase is Phase.STEP and not state.plan.budget:
+            step = f"step {state.step + 1} of {len(state.plan.steps)}"
         judged = state.phase in (Phase.STEP, Phase.WATCH)
         missing = f": {_missing(state, self.timeline.judgement, self._now())}" if judged else ""
         return say_sentence(f"{step}{missing}")
@@ -240,13 +240,23 @@ class Narrator:
         return f"{text}, canary {format_count(canary)} requests · {_missing(state, evidence.judgement, self._now())}"
 
 
+def _name_step(state: RolloutState) -> tuple[str, str]:
+    plan = state.plan
+    if plan.budget:
+        return "step", f"Step by step, within {plan.said}"
+    share = plan.steps[state.step].share
+    return (
+        f"step-{state.step + 1}",
+        f"Step {state.step + 1} of {len(plan.steps)}: {format_percent(share)} of the requests",
+    )
+
+
 def _missing(state: RolloutState, judgement: Judgement | None, now: float) -> str:
     if judgement is None:
         return "no evidence yet"
     if not state.done.confirmed:
         return "the observed share is being confirmed"
-    last = state.phase is not Phase.STEP or state.step + 1 == len(state.plan.steps)
-    gate = judgement.promote_gate if last else judgement.raise_gate
+    gate = judgement.promote_gate if state.at_last else judgement.raise_gate
     text = gate.reason or judgement.reason
     if state.phase is Phase.WATCH and gate.open and state.watched_at is not None:
         return f"watched for {format_duration(now - state.watched_at)}: {text}"

@@ -178,7 +178,8 @@ def check_time(ports: ServicePorts, release: Release) -> None:
         UsageError: It does not; says by how much.
     """
     plan, left = release.plan, ports.remaining_seconds
-    least = sum(step.bake_seconds for step in plan.steps) + plan.watch_seconds
+    bake = plan.ramp.settings.bake_seconds if plan.budget else sum(step.bake_seconds for step in plan.steps)
+    least = bake + plan.watch_seconds
     if least > plan.deadline_seconds:
         raise UsageError(
             f"steps and watch take {least:.0f} s at least, the deadline is {plan.deadline_seconds:.0f} s",

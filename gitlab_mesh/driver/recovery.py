@@ -78,7 +78,7 @@ def _former_share(ports: ServicePorts, record: Record) -> float | None:
     The recorded step's weight may just have been written; the one before was confirmed.
     """
     if not record.steps:
-        return None
+        return record.followed or None
     if f"Deployment/{ports.service.namespace}/{ports.service.stable_workload}" in record.originals:
         return record.steps[-1]
     return record.steps[min(max(0, record.step - 1), len(record.steps) - 1)]

@@ -19,6 +19,9 @@ from gitlab_mesh.errors import ObjectMissingError, UsageError
 _IMAGE = re.compile(r"[A-Za-z0-9][\w.-]*(:\d+)?(/[\w.-]+)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?")
 """Reference of an image as Kubernetes takes it (distribution/reference grammar, without its rarer forms)."""
 
+_LONG_BAKE, _LONG_DWELL, _SHORT_DWELL = 300.0, 120.0, 30.0
+"""Seconds: a bake that is long enough for late faults ends with so long at the largest share; else less will do."""
+
 __all__ = ["Release", "plan_release", "require_whole", "targets_of"]
 
 
@@ -110,8 +113,10 @@ def plan_release(
         Step(step.weight / 100, step.bake if step.bake is not None else rollout.step_bake, step.pause)
         for step in rollout.steps
     )
+    # A hotfix compares nothing, and a judge that only reports holds nothing up: no weight could follow the evidence.
+    budget = rollout.schedule == "budget" and stable is not None and not hotfix and service.judge.mode == "enforce"
     plan = Plan(
-        steps=() if stable is None else steps,
+        steps=() if stable is None or budget else steps,
         stable_replicas=max(1, stable.desired) if stable else int((manifest or {}).get("spec", {}).get("replicas", 1)),
         deadline_seconds=rollout.deadline,
         ready_seconds=rollout.ready_deadline,
@@ -124,6 +129,7 @@ def plan_release(
         first=stable is None,
         hotfix=bool(hotfix),
         watch_seconds=rollout.watch.duration,
+        budget=budget,
         ramp=_ramp_of(service),
     )
     label = image or ", ".join(str(item.get("image")) for item in template["spec"]["containers"])
@@ -133,6 +139,7 @@ def plan_release(
 def _ramp_of(service: ServiceConfig) -> Ramp:
     schedule = BudgetSchedule(
         least=MIN_SHARE,
+        dwell_seconds=_LONG_DWELL if service.judge.bake_seconds >= _LONG_BAKE else _SHORT_DWELL,
         look_seconds=service.rollout.look_interval,
         control=service.rollout.watch.stable_share / 100,
     )

@@ -51,6 +51,9 @@ class JudgeLike(Protocol):
 SHARE_ALPHA = 1e-4
 """Chance that a step's confirmation waits although the share is right; it only waits then."""
 
+RATE_SECONDS = 8.0
+"""Shortest time over which a rate of requests is believed: two looks, as a rule."""
+
 
 @dataclass
 class Watch:
@@ -63,7 +66,7 @@ class Watch:
         started: Monotonic time of the run's start.
         fence: Our fence annotation.
         expected: The share that we wrote last; None before the first write.
-        former: The share in force before weight 0; None while nobody knows.
+        former: The share that proxies surely followed before weight 0; None while nobody knows.
         version: resourceVersion of the route after our last write.
         samples: What the judge saw, rendered for ``judge replay``.
     """
@@ -82,6 +85,7 @@ class Watch:
     requests: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     quiet_looks: int = 0
     seen_looks: int = 0
+    seconds: float = 0.0
     samples: list[str] = field(default_factory=list)
     _writer: SampleWriter = field(init=False)
 
@@ -96,10 +100,12 @@ class Watch:
     def written(self, route: RouteState, share: float) -> None:
         """A weight of ours is in force from now on: a new window begins."""
         self.route, self.expected, self.version = route, share, route.version
-        self.former = share or self.former
+        if share > 0:  # until it is seen to be followed, proxies may follow the one before
+            self.former = min(share, self.former or share)
         self.meter = mark(self.meter)
         self.requests = dict.fromkeys(Side, 0)
         self.quiet_looks = self.seen_looks = 0
+        self.seconds = 0.0
         if self.judging_since is None and share > 0:
             self.judging_since = self.ports.clock.monotonic()
         self.timeline.weight(self._elapsed(), share)
@@ -121,12 +127,13 @@ class Watch:
         else:
             self.meter, increments = mark(self.meter), Increments(problems=snapshot.problems)
         judgement = self._judge(increments, stable, canary, clean=clean and drift is None)
-        return Evidence(
         contradicts = self._contradicts()
         if contradicts is False and self.expected:
             self.former = self.expected
+        return Evidence(
             judgement=judgement,
             standing=self.judge.standing if self.judge is not None and judgement is not None else None,
+            rate=self._rate(),
             grain=find_grain(self.route.objects.values(), sum(self.route.pair)) if self.route is not None else 100,
             contradicts=contradicts,
             pending=self.route.pending if self.route is not None else "",
@@ -222,6 +229,8 @@ class Watch:
         self.version = version
         if route.fence not in (self.fence, None):
             return None, f"the route carries the fence {route.fence}: another driver took over", False
+        if route.missing:  # whoever deleted it cannot be overruled by writing weights
+            return Drift(route.writer, None), "", False
         if route.fence is None or route.share != self.expected or not route.uniform:
             return Drift(route.writer, route.share), "", False
         return None, "", version == before
@@ -231,6 +240,7 @@ class Watch:
         self.meter, increments = advance(self.meter, snapshot, max_age_seconds=max_age, targets=targets)
         if increments.seconds > 0:
             self.seen_looks += 1
+            self.seconds += increments.seconds
             self.requests[Side.STABLE] += increments.stable.requests
             self.requests[Side.CANARY] += increments.canary.requests
         return increments
@@ -264,6 +274,12 @@ class Watch:
             self.samples.append(self._writer.render(look))
         self.timeline.look(self._elapsed(), sides, judgement)
         return judgement
+
+    def _rate(self) -> float | None:
+        """Requests per second of both sides since the last write, once they were watched long enough."""
+        if self.seconds < RATE_SECONDS:
+            return None
+        return sum(self.requests.values()) / self.seconds
 
     def _contradicts(self) -> bool | None:
         stable, canary = self.requests[Side.STABLE], self.requests[Side.CANARY]

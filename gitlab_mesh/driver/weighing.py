@@ -26,6 +26,7 @@ def _raise_weight(run: Run, action: Action, state: RolloutState) -> None:
         phase=state.phase.value,
         step=state.step,
         weight=action.share,
+        followed=state.written if state.done.confirmed else run.ledger.record.followed,
         reasserted=state.reasserted + (action.verb is Verb.REASSERT),
         **run.judged(),
     )

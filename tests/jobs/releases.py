@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -75,3 +75,37 @@ def assert_nothing_left(model: ShopModel, before: Mapping[str, Any]) -> None:
     ]
     for lease in model.cluster.list("Lease", "shop"):
         assert not lease["spec"].get("holderIdentity")
+
+
+def promoted(before: dict[str, Any]) -> dict[str, Any]:
+    after = copy.deepcopy(before)
+    after["Deployment/shop"]["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.example/shop:1.5.0"
+    return after
+
+
+class Diary:
+    """The canary's share at each moment, and what happens at one of them."""
+
+    def __init__(self, model: ShopModel, at: Callable[[float, float], None] = lambda now, share: None) -> None:
+        self.shares: list[tuple[float, float]] = []
+        self.model, self.at = model, at
+        model.clock.on_sleep = self.pass_time
+
+    def pass_time(self, seconds: float) -> None:
+        self.model._pass(seconds)
+        now, share = self.model.clock.monotonic(), self.model._share()
+        self.shares.append((now, share))
+        self.at(now, share)
+
+    @property
+    def steps(self) -> list[float]:
+        """The shares in their order, each once."""
+        found: list[float] = []
+        for _, share in self.shares:
+            if not found or found[-1] != share:
+                found.append(share)
+        return found
+
+    def seconds_at(self, share: float) -> float:
+        times = [now for now, its in self.shares if its == share]
+        return times[-1] - times[0]

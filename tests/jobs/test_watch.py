@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +18,17 @@ from gitlab_mesh.testing.shop import TAGS, ModelBehaviour, ShopModel
 from gitlab_mesh_jobs.promote.job import JOB as PROMOTE
 from gitlab_mesh_jobs.recover.job import JOB as RECOVER
 from gitlab_mesh_jobs.rollback.job import JOB as ROLLBACK
-from tests.jobs.releases import FAST, KillAt, Killed, assert_nothing_left, release, service, user_objects
+from tests.jobs.releases import (
+    FAST,
+    Diary,
+    KillAt,
+    Killed,
+    assert_nothing_left,
+    promoted,
+    release,
+    service,
+    user_objects,
+)
 
 RETRY = Driver("100", "1002", "https://gitlab.example/acme/shop/-/jobs/1002")
 SECONDS = 60.0
@@ -29,40 +37,6 @@ SECONDS = 60.0
 def watching(**changes: Any) -> ServiceConfig:
     rollout = replace(FAST, watch=WatchConfig(duration=SECONDS, stable_share=5.0), **changes)
     return service(rollout=rollout)
-
-
-def promoted(before: dict[str, Any]) -> dict[str, Any]:
-    after = copy.deepcopy(before)
-    after["Deployment/shop"]["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.example/shop:1.5.0"
-    return after
-
-
-class Diary:
-    """The canary's share at each moment, and what happens at one of them."""
-
-    def __init__(self, model: ShopModel, at: Callable[[float, float], None] = lambda now, share: None) -> None:
-        self.shares: list[tuple[float, float]] = []
-        self.model, self.at = model, at
-        model.clock.on_sleep = self.pass_time
-
-    def pass_time(self, seconds: float) -> None:
-        self.model._pass(seconds)
-        now, share = self.model.clock.monotonic(), self.model._share()
-        self.shares.append((now, share))
-        self.at(now, share)
-
-    @property
-    def steps(self) -> list[float]:
-        """The shares in their order, each once."""
-        found: list[float] = []
-        for _, share in self.shares:
-            if not found or found[-1] != share:
-                found.append(share)
-        return found
-
-    def seconds_at(self, share: float) -> float:
-        times = [now for now, its in self.shares if its == share]
-        return times[-1] - times[0]
 
 
 def test_a_good_release_is_watched_at_full_size_and_then_promoted() -> None:

@@ -109,10 +109,12 @@ def after_failure(state: RolloutState, action: Action) -> RolloutState:
 
 def _after_weight(state: RolloutState, action: Action, now: float) -> RolloutState:
     again = state.end is not None and state.written == 0
+    rises = state.plan.budget and state.phase is Phase.STEP and action.share > state.written > 0
     first_watch = state.phase is Phase.WATCH and state.watched_at is None and state.end is None
     return state.with_(
         reasserted=state.reasserted + again,
         written=action.share,
+        step=state.step + rises,
         exposed=state.exposed or action.share > 0,
         exposed_at=state.exposed_at if state.exposed else now,
         weighed_at=now,

@@ -86,7 +86,7 @@ class Plan:
     """What the rollout means to do; seconds are monotonic durations.
 
     ``watch_seconds`` is the time after the promote gate in which stable keeps ``ramp.schedule.control`` of the
-    requests as control; 0: no watch.
+    requests as control; 0: no watch. With ``budget`` the ramp chooses every weight and there are no steps.
     """
 
     steps: tuple[Step, ...]
@@ -102,7 +102,15 @@ class Plan:
     first: bool = False
     hotfix: bool = False
     watch_seconds: float = 0.0
+    budget: bool = False
     ramp: Ramp = Ramp()
+
+    @property
+    def said(self) -> str:
+        """How the weights are chosen, for people: "4 steps"."""
+        if self.budget:
+            return f"a budget of {self.ramp.settings.bad_request_budget:g} bad requests"
+        return f"{len(self.steps)} steps"
 
     @property
     def watch_share(self) -> float:
@@ -149,7 +157,7 @@ class RolloutState:
         phase: See ``Phase``.
         started: When it began.
         since: When the current phase, step or wait began.
-        step: Index into ``plan.steps``.
+        step: Index into ``plan.steps``; with a budget schedule how often the weight rose.
         written: Share of the canary that our last write left in the route; 0 before the first.
         replicas: Canary replicas asked for last.
         reasserted: How often a foreign weight was overwritten.
@@ -186,8 +194,19 @@ class RolloutState:
     @property
     def pause_due(self) -> bool:
         """Whether the rollout must wait for a person before the current step's weight is written."""
+        if self.plan.budget:
+            return False
         step = self.plan.steps[self.step]
         return step.pause and self.continued < self.step and self.written != step.share
+
+    @property
+    def at_last(self) -> bool:
+        """Whether the next gate is the promote gate."""
+        if self.phase is not Phase.STEP:
+            return True
+        if self.plan.budget:
+            return self.written >= self.plan.ramp.schedule.most
+        return self.step + 1 == len(self.plan.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +224,7 @@ class Evidence:
     Attributes:
         judgement: The judge's word at the last look at this weight.
         standing: Where the judge stands, for weights that follow the evidence; None: the judge cannot tell.
+        rate: Requests per second of both sides since the last weight was written; None while nobody can tell.
         grain: Largest sum that the pair's weights may have: shares are multiples of its inverse.
         contradicts: Whether the observed share contradicts the written weight; None: too few requests to say.
         canary: Health of the canary.
@@ -223,6 +243,7 @@ class Evidence:
 
     judgement: Judgement | None = None
     standing: Standing | None = None
+    rate: float | None = None
     grain: int = 10000
     contradicts: bool | None = None
     canary: SideHealth | None = None

@@ -272,4 +272,4 @@ def test_shares_below_one_percent_need_the_whole_route() -> None:
     with pytest.raises(UsageError, match="other destinations"):
         plan_pair(70, 0.001, whole_route=False)
     with pytest.raises(UsageError, match="too small"):
-        plan_pair(100, 0.0001, whole_route=True)
+        plan_pair(100, 0.00004, whole_route=True)
