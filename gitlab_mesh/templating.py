@@ -12,7 +12,15 @@ from pathlib import Path
 
 from gitlab_mesh.job import Job
 
-__all__ = ["RELEASE_FILE", "RENDER_COMMAND", "find_stale", "render_source", "render_templates", "write_templates"]
+__all__ = [
+    "RELEASE_FILE",
+    "RENDER_COMMAND",
+    "find_stale",
+    "render_install",
+    "render_source",
+    "render_templates",
+    "write_templates",
+]
 
 RELEASE_FILE = ".gitlab-ci-mesh.yml"
 """The whole release in one file; beside it one ``<job>.gitlab-ci.yml`` a job."""
@@ -32,7 +40,7 @@ def render_templates(jobs: Sequence[Job], version: str) -> dict[str, str]:
     Raises:
         jinja2.TemplateError: A template is wrong or uses a name that does not exist (a bug).
     """
-    base = render_source("gitlab_mesh", "base.yml.j2", version=version)
+    base = render_source("gitlab_mesh", "base.yml.j2", version=version, install=render_install())
     bodies = {job.name: render_source(job.package, "template.yml.j2", job=job, version=version) for job in jobs}
     release = [_head(jobs, version, "The whole release"), base, *bodies.values()]
     rendered = {RELEASE_FILE: "\n".join(release)}
@@ -73,6 +81,11 @@ def _generated(directory: Path, rendered: Mapping[str, str]) -> list[Path]:
     """Files that look like ours and are not among the rendered ones."""
     pattern = f"*/{_COMPONENT}" if all(name.endswith(f"/{_COMPONENT}") for name in rendered) else f"*{_SUFFIX}"
     return [path for path in sorted(directory.glob(pattern)) if str(path.relative_to(directory)) not in rendered]
+
+
+def render_install() -> str:
+    """Return the shell lines that install the tool in a job, without the last line break."""
+    return render_source("gitlab_mesh", "install.sh.j2").rstrip("\n")
 
 
 def render_source(package: str, name: str, **values: object) -> str:

@@ -153,6 +153,8 @@ def make_wheel(folder: Path) -> Path:
     path = folder / "gitlab_mesh-9.9.9-py3-none-any.whl"
     info = "gitlab_mesh-9.9.9.dist-info"
     with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("gitlab_mesh/__init__.py", "")
+        wheel.writestr("gitlab_mesh/constraints.txt", "# nothing\n")
         wheel.writestr("stand_in.py", "import sys\ndef main():\n    print('stand-in', *sys.argv[1:])\n")
         wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: gitlab-mesh\nVersion: 9.9.9\n")
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
@@ -168,6 +170,28 @@ def test_the_tool_is_installed_and_found_in_after_script_too(project: Project, t
     log = pipeline.log("mesh-canary")
     assert "> stand-in job canary" in log
     assert "> stand-in job rollback --if-unfinished" in log
+
+
+def test_a_cached_environment_is_used_until_the_specification_changes(project: Project, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path)
+    variables = {"GITLAB_MESH_PIP_SPEC": str(wheel), "SHOP_VERSION": "1.5.0"}
+    assert project.run("mesh-status", variables=variables).results == {"mesh-status": "PASS"}
+    wheel.unlink()
+    again = project.run("mesh-status", variables=variables)
+    assert again.results == {"mesh-status": "PASS"}, "nothing is installed a second time"
+    assert "> stand-in job status" in again.log("mesh-status")
+    other = project.run("mesh-status", variables={**variables, "GITLAB_MESH_PIP_SPEC": str(tmp_path / "other.whl")})
+    assert "other.whl" in other.log("mesh-status"), "another specification is installed, and this one is not there"
+    assert other.results == {"mesh-status": "WARN"}
+
+
+def test_what_the_tool_needs_comes_by_hash_or_not_at_all(project: Project, tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path)
+    with zipfile.ZipFile(wheel, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("gitlab_mesh/constraints.txt", f"left-pad @ file://{tmp_path}/left_pad-1.0-py3-none-any.whl\n")
+    failed = project.run("mesh-status", variables={"GITLAB_MESH_PIP_SPEC": str(wheel), "SHOP_VERSION": "1.5.0"})
+    assert failed.results == {"mesh-status": "WARN"}
+    assert "--require-hashes" in failed.log("mesh-status")
 
 
 def test_a_tool_that_cannot_be_installed_fails_before_anything_moves(project: Project, fake: Fake) -> None:
