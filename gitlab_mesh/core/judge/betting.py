@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from math import exp, inf, isfinite, log, log1p
 from typing import NamedTuple
 
-__all__ = ["BETTER", "WORSE", "Arms", "Capital", "Stake", "Tolerance", "stake_of"]
+__all__ = ["BETTER", "SLOWER", "WORSE", "Arms", "Capital", "Stake", "Tolerance", "stake_of"]
 
 WORSE = (1.3, 1.5, 1.75, 2.1, 2.6, 3.4, 4.8, 7.0, 11.0, 19.0, 35.0, 75.0, 200.0, 600.0, 2000.0)
 """Bets against "no worse than tolerated": the canary is so many times worse than that. Dense where information is
 scarce: with a doubling, a bet 30 % off its mark wastes a third of the growth; with a hundredfold one, nothing."""
+
+SLOWER = (1.1, 1.18, *WORSE[:-2])
+"""Bets against "no slower than tolerated": a share of slow requests is large, so little of a change is a lot of users,
+and it cannot become thousands of times as large."""
 
 BETTER = (0.86, 0.72, 0.58, 0.44, 0.32, 0.21, 0.12, 0.05, 0.012)
 """Bets against "beyond the margin": the canary has only this fraction of the errors that the margin allows."""
@@ -171,7 +175,11 @@ class Capital:
             return
         before = _FIRST_CLOCK + self.clock
         self.clock += information
-        spent = self.reserve * (1.0 - (before / (before + information)) ** _RELEASE_POWER)
+        self.commit(1.0 - (before / (before + information)) ** _RELEASE_POWER)
+
+    def commit(self, part: float) -> None:
+        """Stake this part of the reserve now, 0–1; fair whenever the moment is chosen by the past."""
+        spent = self.reserve * part
         self.reserve -= spent
         self._shares = [share + spent * prior for share, prior in zip(self._shares, self._prior, strict=True)]
 

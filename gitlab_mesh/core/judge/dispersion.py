@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from math import exp
 
 from gitlab_mesh.core.judge.betting import Arms
 
@@ -17,9 +18,9 @@ _SIDE = 3
 """Bins on each side that a bin is compared with."""
 _PRIOR = 3.0
 _SHRINK = 2.0
-_FIELDS = 3
-_KEEP = 0.967
-"""What is left of a bin's word when the next one has its say: noise that was over 5 minutes ago fades (30 bins)."""
+_FIELDS = 5
+_MEMORY = 15.0
+"""So many bins are remembered where each one says much; where errors are rare, as many more as it takes."""
 _LOUDEST = 4.0
 """Variance from which on a bin's word is as loud as any: one outage must not outweigh an hour of ordinary errors."""
 
@@ -34,11 +35,12 @@ class Dispersion:
         lag_looks: Looks between a look and the moment when it begins to count, at least 3 are useful.
     """
 
-    __slots__ = ("_bins", "_filled", "_squares", "_variance", "_width")
+    __slots__ = ("_bins", "_filled", "_served", "_squares", "_variance", "_width")
 
     def __init__(self, lag_looks: int) -> None:
         self._width = max(1, lag_looks // _SIDE)
         self._filled = 0
+        self._served = [0.0, 0.0]
         self._squares = self._variance = 0.0
         self._bins: deque[tuple[float, float, float]] = deque()
 
@@ -56,7 +58,11 @@ class Dispersion:
         if self._filled:
             before = self._bins.pop()
             canary, stable = canary + before[0], stable + before[1]
-        self._bins.append((canary, stable, arms.canary_n / arms.stable_n))
+        else:
+            self._served = [0.0, 0.0]
+        # The weight may change inside a bin: what it served as a whole says how its bad requests should split.
+        self._served = [self._served[0] + arms.canary_n, self._served[1] + arms.stable_n]
+        self._bins.append((canary, stable, self._served[0] / self._served[1]))
         self._filled = (self._filled + 1) % self._width
         if len(self._bins) > 2 * _SIDE and not self._filled:
             self._compare()
@@ -66,8 +72,6 @@ class Dispersion:
     def _compare(self) -> None:
         """Compare the middle bin with all others."""
         canary, stable, odds = self._bins[_SIDE]
-        self._squares *= _KEEP
-        self._variance *= _KEEP
         bad = canary + stable
         if bad <= 0.0:
             return
@@ -80,17 +84,18 @@ class Dispersion:
         # The neighbours' ratio is itself an estimate: by the delta method the deviation has this much more variance.
         expected = variance * (1.0 + variance * (1.0 / around_canary + 1.0 / around_usual))
         loud = min(1.0, _LOUDEST / expected)
-        self._squares += loud * (canary - bad * share) ** 2
-        self._variance += loud * expected
+        keep = exp(-min(1.0, variance) / _MEMORY)
+        self._squares = keep * self._squares + loud * (canary - bad * share) ** 2
+        self._variance = keep * self._variance + loud * expected
 
     def dump(self) -> list[float]:
         """Return the state as numbers."""
         flat = [number for one in self._bins for number in one]
-        return [self._squares, self._variance, float(self._filled), *flat]
+        return [self._squares, self._variance, float(self._filled), *self._served, *flat]
 
     def load(self, numbers: Sequence[float]) -> None:
         """Take over a state that ``dump`` returned."""
-        self._squares, self._variance, filled = numbers[:_FIELDS]
+        self._squares, self._variance, filled, *self._served = numbers[:_FIELDS]
         self._filled = int(filled)
         rest = numbers[_FIELDS:]
         self._bins = deque(zip(rest[::3], rest[1::3], rest[2::3], strict=True))

@@ -34,7 +34,7 @@ class Standing:
         leaning: Evidence leans to "within the margin" on each comparison that promotion needs.
         passing: Each of them passes.
         doubtful: The canary looks worse than stable, and that has been confirmed lately: the weight stays.
-        drifting: The canary fails more of late than was usual; the comparison has not had the time to answer.
+        drifting: The canary is of late worse than was usual; the comparison has not had the time to answer.
         misrouted: The canary may not get the share that it was given; the weight stays until that is settled.
     """
 

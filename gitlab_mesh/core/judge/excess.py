@@ -16,7 +16,7 @@ __all__ = ["COARSE", "FINE", "Excess"]
 FINE = (0.96, 0.88, 0.74, 0.5, 0.2, 0.02)
 """Bets for the upper end; the lower end bets on their inverses. Near 1 they serve much traffic, near 0 little."""
 
-COARSE = (0.93, 0.72, 0.35, 0.04)
+COARSE = (0.93, 0.6, 0.1)
 """For the intervals of latency bounds, which are only shown."""
 
 _STEPS = 40

@@ -23,6 +23,8 @@ __all__ = ["Judge"]
 _CALM = 10.0
 _SUSPICIOUS = 3.0
 _UNCONFIRMED_GUARDS = 4.0
+_STAKED_AT_ALARM = 0.4
+"""Part of the reserve that is staked when the canary begins to look worse than was usual; the rest is for later."""
 _CONFIRMING_SECONDS = 10.0
 """After a suspicious start-up: what it showed counts as persistence, so this much more of it confirms a breach."""
 
@@ -109,15 +111,16 @@ class Judge(Ledger):
         self.errors.look(arms, self._cap("outage" if self.startup.running else "errors"))
         self.harm.look(arms)
         self.recent.look(arms)
-        self.drift.look(arms, self.errors.tolerated, look.time_seconds)
+        if self.drift.look(arms, self.errors.tolerated, look.time_seconds):
+            self.errors.worse.commit(_STAKED_AT_ALARM)
         if self.startup.running:
             self.startup.look(arms, self.errors.worse.log_wealth, self._cap("outage"))
         elif self.slo is not None:
             for limit in self.slo:
                 limit.look(arms.canary_n, bad)
-        self._compare_latency(look)
+        self._compare_latency(look, look.time_seconds)
 
-    def _compare_latency(self, look: Look) -> None:
+    def _compare_latency(self, look: Look, time: float) -> None:
         stable, canary = look.stable.latency, look.canary.latency
         if not self.latency or stable is None or canary is None:
             return
@@ -130,6 +133,7 @@ class Judge(Ledger):
             return
         canary_n, stable_n = float(sum(canary.counts)), float(sum(stable.counts))
         cap = self._cap("latency", 2.0, len(self.latency))
+        telling, slowing = self.telling, False
         for bound, track in self.latency:
             arms = Arms(
                 canary_n,
@@ -138,6 +142,11 @@ class Judge(Ledger):
                 float(slower_than(stable, bound.seconds)),
             )
             track.look(arms, cap)
+            if track is telling:
+                slowing = self.slowing.look(arms, track.tolerated, time)
+        if slowing:
+            for _, track in self.latency:
+                track.worse.commit(_STAKED_AT_ALARM)
 
     def _cap(self, name: str, times: float = 1.0, parts: int = 1) -> float:
         """Log of the most that one look may multiply a metric's capital by, so that a breach needs several."""
@@ -177,7 +186,7 @@ class Judge(Ledger):
                 passing=least >= log(1.0 / self.settings.false_promotion),
                 doubtful=evidence >= _SUSPICIOUS and least <= 0.0 and not stale,
                 misrouted=self.share.evidence >= _SUSPICIOUS,
-                drifting=self.drift.alarmed(now),
+                drifting=self.drift.alarmed(now) or self.slowing.alarmed(now),
             )
         return self._standing
 

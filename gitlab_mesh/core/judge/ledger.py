@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import log
 
-from gitlab_mesh.core.judge.betting import Tolerance
+from gitlab_mesh.core.judge.betting import SLOWER, Tolerance
 from gitlab_mesh.core.judge.drift import Drift
 from gitlab_mesh.core.judge.evidence import Baseline, Recent
 from gitlab_mesh.core.judge.excess import COARSE, Excess
@@ -22,6 +22,8 @@ __all__ = ["Ledger", "parts_of"]
 _PARTS: Mapping[str, float] = {"errors": 6.0, "outage": 2.0, "latency": 2.0}
 _SLO, _USER = 1.5, 1.5
 _SETTLE_LOOKS = 2
+_SLOWING = 1.4
+"""So many times the tolerated slow requests call for control: they are common, twice as many would be very slow."""
 _KEPT = 100.0
 """Evidence for a pass is kept up to so many times what a pass needs."""
 
@@ -61,6 +63,7 @@ class Ledger:
         self.user = [UserTrack(metric, ceiling) for metric in user_metrics]
         self.share = ShareTest(settings.share_band, _SETTLE_LOOKS)
         self.drift = Drift(look_seconds)
+        self.slowing = Drift(look_seconds, _SLOWING)
         self.recent = Recent(settings.guard_seconds / look_seconds)
         self.time: float | None = None
         self.weight = 0.0
@@ -83,7 +86,8 @@ class Ledger:
                 Tolerance(bound.margin, bound.margin_slack, bound.base),
                 promote_level=settings.false_promotion,
                 lag_looks=self._lag,
-                bets=COARSE,
+                bets=SLOWER,
+                ends=COARSE,
             )
             track.begin(bound.base)
             tracks.append((bound, track))
@@ -93,6 +97,12 @@ class Ledger:
     def tracks(self) -> list[Track]:
         """Errors and all compared latency bounds."""
         return [self.errors, *(track for _, track in self.latency or ())]
+
+    @property
+    def telling(self) -> Track | None:
+        """The latency bound at which slowing down shows first: the commonest of those that promotion needs."""
+        known = [pair for pair in self.latency or () if pair[0].required and pair[0].base > 0.0]
+        return max(known, key=lambda pair: pair[0].base)[1] if known else None
 
     @property
     def required(self) -> list[Track]:

@@ -53,7 +53,7 @@ def dump_ledger(ledger: Ledger) -> dict[str, Any]:
         "harm": _pack(ledger.harm.dump()),
         "startup": _pack(ledger.startup.dump()),
         "recent": _pack(ledger.recent.dump()),
-        "drift": _pack(ledger.drift.dump()),
+        "drift": _pack([*ledger.drift.dump(), *ledger.slowing.dump()]),
         "share": _pack(ledger.share.dump()),
         "user": [_pack([_NONE if value is None else value for value in track.dump()]) for track in ledger.user],
     }
@@ -106,7 +106,9 @@ def _fill(ledger: Ledger, state: Mapping[str, Any]) -> None:
     ledger.harm.load(_unpack(state["harm"]))
     ledger.startup.load(_unpack(state["startup"]))
     ledger.recent.load(_unpack(state["recent"]))
-    ledger.drift.load(_unpack(state["drift"]))
+    drift = _unpack(state["drift"])
+    ledger.drift.load(drift[: len(drift) // 2])
+    ledger.slowing.load(drift[len(drift) // 2 :])
     ledger.share.load(_unpack(state["share"]))
     if ledger.slo is not None:
         for limit, text in zip(ledger.slo, state["slo"], strict=True):

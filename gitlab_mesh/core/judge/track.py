@@ -17,17 +17,18 @@ _AIMED = 0.7
 each bad request that a small stake suffices."""
 
 
-def relevant_prior(base: float, tolerated: Tolerance, margin: Tolerance) -> list[float]:
+def relevant_prior(base: float, tolerated: Tolerance, margin: Tolerance, bets: Sequence[float] = WORSE) -> list[float]:
     """Spread the bets on "worse": some evenly, most where a release first becomes one that must not be promoted.
 
     Args:
         base: Stable's share of bad requests so far.
         tolerated: The rollback boundary.
         margin: The promotion boundary.
+        bets: The bets.
     """
     line = tolerated.ratio * base + tolerated.slack
     first = (margin.ratio * base + margin.slack) / line if line > 0 else inf
-    return _spread(WORSE, log(min(max(first, 1.0), 500.0)) + 0.4, 0.6)
+    return _spread(bets, log(min(max(first, 1.0), 500.0)) + 0.4, 0.6)
 
 
 def equal_prior(base: float, margin: Tolerance) -> list[float]:
@@ -56,11 +57,13 @@ class Track:
         margin: Promotion boundary: evidence must show it to be below.
         promote_level: Chance of passing something at the margin.
         lag_looks: Of the dispersion guard.
-        bets: Of the interval that is shown.
+        bets: On "worse".
+        ends: Bets of the interval that is shown.
     """
 
     __slots__ = (
         "_bets",
+        "_ends",
         "base",
         "canary_bad",
         "canary_n",
@@ -83,17 +86,18 @@ class Track:
         *,
         promote_level: float,
         lag_looks: int,
-        bets: Sequence[float] = FINE,
+        bets: Sequence[float] = WORSE,
+        ends: Sequence[float] = FINE,
     ) -> None:
         self.name = name
         self.base: float | None = None
         self.tolerated = tolerated
         self.margin = margin
-        self.worse = Capital(WORSE)
+        self.worse = Capital(bets)
         self.fine = Capital(BETTER, ceiling=log(_CEILING / promote_level))
         self.dispersion = Dispersion(lag_looks)
-        self._bets = bets
-        self.excess = Excess(bets=bets)
+        self._bets, self._ends = bets, ends
+        self.excess = Excess(bets=ends)
         self.canary_n = self.canary_bad = self.stable_n = self.stable_bad = 0.0
 
     def look(self, arms: Arms, cap: float) -> None:
@@ -117,7 +121,7 @@ class Track:
         worse, fine = self._priors()
         self.worse.restart(worse)
         self.fine.restart(fine)
-        self.excess = Excess(bets=self._bets)
+        self.excess = Excess(bets=self._ends)
         self.canary_n = self.canary_bad = self.stable_n = self.stable_bad = 0.0
 
     @property
@@ -133,7 +137,8 @@ class Track:
     def _priors(self) -> tuple[list[float], list[float]]:
         if self.base is None:
             return [], []
-        return relevant_prior(self.base, self.tolerated, self.margin), equal_prior(self.base, self.margin)
+        worse = relevant_prior(self.base, self.tolerated, self.margin, self._bets)
+        return worse, equal_prior(self.base, self.margin)
 
     def dump(self) -> list[list[float]]:
         """Return the state as lists of numbers."""

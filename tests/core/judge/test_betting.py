@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitlab_mesh.core.judge.betting import BETTER, WORSE, Arms, Capital, Stake, Tolerance, stake_of
+from gitlab_mesh.core.judge.betting import BETTER, SLOWER, WORSE, Arms, Capital, Stake, Tolerance, stake_of
 
 TOLERANCES = (
     Tolerance(1.0),
@@ -230,6 +230,43 @@ def test_a_restart_forgets_the_money_and_keeps_the_bets() -> None:
     assert taught.clock == 0.0
     news = Arms(100, 3, 900, 0)
     assert taught.look(news, Tolerance(1.1, 0.0001)) > 0.5 + fresh.look(news, Tolerance(1.1, 0.0001))
+
+
+def test_an_early_stake_finds_a_change_that_just_began() -> None:
+    """An alarm stakes a part of the reserve at once; whoever has no alarm pays the logarithm of the time."""
+    tolerance = Tolerance(1.1, 0.0001)
+    quiet, news = Arms(5000, 5, 5000, 5), Arms(5000, 25, 5000, 5)
+    waiting, warned = Capital(WORSE), Capital(WORSE)
+    for _ in range(60):
+        assert waiting.look(quiet, tolerance) == warned.look(quiet, tolerance)
+    before = warned.reserve
+    warned.commit(0.4)
+    assert warned.reserve == pytest.approx(0.6 * before)
+    assert sum(warned.dump()[2:]) == pytest.approx(1.0)
+    for capital in (waiting, warned):
+        capital.look(news, tolerance)
+    assert warned.log_wealth > waiting.log_wealth + 1.0
+
+
+def test_bets_on_a_tenth_more_find_what_is_common_and_slower() -> None:
+    tolerance = Tolerance(1.1, 0.001, 0.2)
+    fine, coarse = Capital(SLOWER), Capital(WORSE)
+    for _ in range(40):
+        for capital in (fine, coarse):
+            capital.look(Arms(1000, 250, 1000, 200), tolerance)
+    assert fine.log_wealth > coarse.log_wealth + 1.0
+
+
+def test_a_capital_that_was_right_for_hours_can_still_be_wrong() -> None:
+    """Stakes and reserve underflow to nothing; what is left is kept finite and goes on."""
+    capital = Capital((1.3, 2000.0))
+    for _ in range(30):
+        capital.settle([100.0, -300.0], 1.0)
+    assert capital.reserve == 0.0
+    capital.settle([-5000.0, 5000.0], 1.0)
+    assert isfinite(capital.log_wealth)
+    assert capital.log_wealth < 0.0
+    assert all(isfinite(number) for number in capital.dump())
 
 
 def test_no_control_no_evidence() -> None:

@@ -205,6 +205,54 @@ def test_a_regression_is_not_taken_for_noise(onset: int) -> None:
     assert float(np.median(factors)) < 1.3
 
 
+RAMP = (0.01, 0.02, 0.02, 0.04, 0.04, 0.08, 0.08, 0.16, 0.16, 0.5, 0.5, *[0.95] * 13, 0.5, *[0.95] * 9)
+
+
+def test_a_ramp_is_no_noise() -> None:
+    """The weight changes in the middle of a stretch, by up to 19 times: the split must be judged by all it served."""
+    factors = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        dispersion = Dispersion(6)
+        for weight in RAMP:
+            canary, stable = 10_000 * weight, 10_000 * (1.0 - weight)
+            bad = float(rng.poisson(canary * 0.05)), float(rng.poisson(stable * 0.05))
+            dispersion.look(Arms(canary, bad[0], stable, bad[1]))
+        factors.append(dispersion.factor)
+    assert float(np.median(factors)) < 1.5
+    assert max(factors) < 6.0
+
+
+def test_noise_that_is_over_fades_where_there_is_much_to_see_and_stays_where_little() -> None:
+    after = {}
+    for name, n in (("busy", 1000.0), ("quiet", 10.0)):
+        dispersion = Dispersion(6)
+        for look in range(30):
+            dispersion.look(Arms(1000.0, 60.0 if look in (10, 16) else 2.0, 1000.0, 2.0))
+        loud = dispersion.factor
+        assert loud > 4.0
+        rng = np.random.default_rng(1)
+        for _ in range(120):
+            dispersion.look(Arms(n, float(rng.poisson(n / 100.0)), n, float(rng.poisson(n / 100.0))))
+        after[name] = dispersion.factor / loud
+    assert after["busy"] < 0.3
+    assert after["quiet"] > 0.45
+
+
+def test_one_outage_speaks_no_louder_than_many_ordinary_errors() -> None:
+    dispersion = Dispersion(6)
+    for look in range(120):
+        dispersion.look(Arms(100.0, 10.0 + look % 3, 100.0, 10.0 + (look + 1) % 3))
+    calm = dispersion.factor
+    for _ in range(4):
+        dispersion.look(Arms(100.0, 90.0, 100.0, 90.0))
+    dispersion.look(Arms(100.0, 90.0, 100.0, 10.0))
+    for look in range(12):
+        dispersion.look(Arms(100.0, 10.0 + look % 3, 100.0, 10.0 + (look + 1) % 3))
+    assert calm < 1.1
+    assert dispersion.factor < 10.0
+
+
 def test_dispersion_remembers_little_and_resumes() -> None:
     one, two = Dispersion(60), Dispersion(60)
     for look in range(200):
