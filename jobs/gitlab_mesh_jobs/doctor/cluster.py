@@ -42,5 +42,6 @@ def check_rights(ports: ServicePorts) -> Iterator[Check]:
     if not denied:
         yield Check(TOPIC, subject, Level.OK, f"all {len(needed)} that a release and its rollback need")
     for rule in ports.access.denied(optional_rights(service)):
-        said = f"the token may not {describe(rule)} in {rule.namespace}: releases leave no Events"
+        lacks = "releases leave no Events" if rule.verb == "create" else "a canary that does not start says less"
+        said = f"the token may not {describe(rule)} in {rule.namespace}: {lacks}"
         yield Check(TOPIC, subject, Level.WARN, said, fix)

@@ -127,6 +127,7 @@ def test_empty_list_of_null_items(api: ScriptedApi, cluster: KubernetesCluster) 
         (status(500, "InternalError"), TransientError, "HTTP 500"),
         (status(503, "ServiceUnavailable"), TransientError, "HTTP 503"),
         (Reply(404, b"<html>nothing here</html>"), ObjectMissingError, "server's address"),
+        (Reply(404, b"404 page not found\n"), ObjectMissingError, "does not serve VirtualService"),
         (Reply(302, b"", {"Location": "http://127.0.0.1:1/login"}), TransientError, "HTTP 302"),
         (Reply(200, b"<html>Sign in</html>"), TransientError, "not JSON"),
         (Reply(200, b"[1, 2]"), TransientError, "not JSON"),
@@ -304,6 +305,7 @@ def test_what_the_pod_says_is_an_answer(api: ScriptedApi, connection: Connection
     ("reply", "error"),
     [
         (status(404, "NotFound", 'pods "shop-1" not found'), ObjectMissingError),
+        (status(400, "BadRequest", "address not allowed"), TransientError),
         (status(403, "Forbidden"), AccessDeniedError),
         (status(503, "ServiceUnavailable", "error trying to reach service: dial tcp: refused"), TransientError),
         (Reply(502, b"Error trying to reach service: 'dial tcp: connection refused'"), TransientError),
@@ -321,6 +323,28 @@ def test_a_silent_pod_ends_at_its_time_limit(api: ScriptedApi, connection: Conne
     api.reply(Reply(fault="hang"))
     with pytest.raises(TransientError, match=r"within 0\.2 s"):
         KubernetesPodProxy(connection).get_path("shop", "shop-1", 8080, "/", timeout=0.2)
+
+
+# pods/log
+
+
+def test_the_end_of_a_log_is_asked_for_by_container(api: ScriptedApi, connection: Connection) -> None:
+    api.reply(Reply(200, b"one\ntwo\n"))
+    proxy = KubernetesPodProxy(connection)
+    assert proxy.get_log("shop", "shop-1", "app", lines=50, previous=True, timeout=2) == "one\ntwo\n"
+    (request,) = api.requests
+    assert (request.method, request.path) == ("GET", "/api/v1/namespaces/shop/pods/shop-1/log")
+    assert request.query == {"container": "app", "tailLines": "50", "previous": "true"}
+
+
+def test_a_log_that_the_server_does_not_give(api: ScriptedApi, connection: Connection, clock: FakeClock) -> None:
+    api.reply(status(403, "Forbidden"), status(500, "InternalError", "no preferred addresses found"))
+    proxy = KubernetesPodProxy(connection)
+    with pytest.raises(AccessDeniedError, match="get pods/log"):
+        proxy.get_log("shop", "shop-1", "app", lines=50, timeout=2)
+    with pytest.raises(TransientError, match="shop-1"):
+        proxy.get_log("shop", "shop-1", "app", lines=50, timeout=2)
+    assert clock.sleeps == [], "nobody waits for a log"
 
 
 # SelfSubjectAccessReview
