@@ -21,7 +21,7 @@ from functools import cache
 from typing import Any
 
 from gitlab_mesh.testing.simulation.http import HttpSimulation
-from gitlab_mesh.testing.simulation.plan import Pair, all_pairs, plan_plain, plan_schedule
+from gitlab_mesh.testing.simulation.plan import Catalogue, Pair, plan_plain, plan_schedule
 from gitlab_mesh.testing.simulation.play import Simulation
 from gitlab_mesh.testing.simulation.run import catalogue, run_schedule, tell_schedule
 from gitlab_mesh.testing.simulation.schedule import Schedule
@@ -35,15 +35,13 @@ INVARIANTS = [f"S{number}" for number in range(1, 11)]
 
 
 @cache
-def _plan() -> tuple[list[Pair], dict[str, int]]:
-    boundaries, counts = catalogue()
-    return all_pairs(boundaries), counts
+def _plan() -> Catalogue:
+    return catalogue()
 
 
 def schedule_of(seed: int) -> Schedule:
     """Return the schedule of a seed."""
-    pairs, counts = _plan()
-    return plan_schedule(seed, pairs, counts)
+    return plan_schedule(seed, _plan())
 
 
 def play(seed: int) -> dict[str, Any]:
@@ -98,7 +96,7 @@ def summarise(results: list[dict[str, Any]], took: float) -> dict[str, Any]:
             broken[invariant] += 1
         for invariant, text in result["violations"]:
             seeds.setdefault(invariant, []).append((result["replay"], text))
-    wanted = {(boundary, kind) for _, boundary, kind in _plan()[0]}
+    wanted = {(boundary, kind) for _, boundary, kind in _plan().pairs}
     missing: dict[str, list[str]] = {}
     for boundary, kind in sorted(wanted - pairs):
         missing.setdefault(boundary, []).append(kind)
@@ -158,7 +156,7 @@ def main() -> int:
     if options.replay is not None:
         return replay(schedule_of(options.replay))
     if options.replay_pair:
-        return replay(plan_plain(next(pair for pair in _plan()[0] if pair[1:] == tuple(options.replay_pair))))
+        return replay(plan_plain(next(pair for pair in _plan().pairs if pair[1:] == tuple(options.replay_pair))))
     started = time.monotonic()
     first = options.seed * BLOCK
     seeds = range(first, first + options.schedules * options.stride, options.stride)
@@ -173,7 +171,7 @@ def main() -> int:
                 break
         if options.complete:
             struck = {tuple(hit) for result in results for hit in result["faults"]}
-            left = [pair for pair in _plan()[0] if pair[1:] not in struck]
+            left = [pair for pair in _plan().pairs if pair[1:] not in struck]
             results += pool.imap_unordered(play_pair, left, chunksize=5)
     summary = summarise(sorted(results, key=lambda result: str(result["replay"])), time.monotonic() - started)
     if options.json:

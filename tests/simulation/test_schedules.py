@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gitlab_mesh.testing.simulation.kinds import WORLD_FAULTS, PlannedFault, kinds_for
-from gitlab_mesh.testing.simulation.plan import Pair, all_pairs, plan_schedule
+from gitlab_mesh.testing.simulation.plan import Catalogue, plan_schedule
 from gitlab_mesh.testing.simulation.run import catalogue, run_schedule
 from gitlab_mesh.testing.simulation.schedule import KILL_MIDWAY, SHAPES, Schedule
 from tests.simulation.mutants import MUTANTS, Mutant
@@ -20,28 +20,26 @@ FAULT = PlannedFault
 
 
 @pytest.fixture(scope="module")
-def plan() -> tuple[list[Pair], dict[str, int]]:
-    boundaries, counts = catalogue()
-    return all_pairs(boundaries), counts
+def plan() -> Catalogue:
+    return catalogue()
 
 
-def test_a_sample_of_the_day_breaks_no_promise(plan: tuple[list[Pair], dict[str, int]]) -> None:
+def test_a_sample_of_the_day_breaks_no_promise(plan: Catalogue) -> None:
     broken = []
     for seed in range(TODAY * 1_000_000, TODAY * 1_000_000 + SAMPLE * 37, 37):
-        outcome = run_schedule(plan_schedule(seed, *plan))
+        outcome = run_schedule(plan_schedule(seed, plan))
         broken += [f"{violation}; python benchmarks/faults.py --replay {seed}" for violation in outcome.violations]
     assert not broken, "\n".join(broken)
 
 
-def test_the_same_schedule_gives_the_same_result(plan: tuple[list[Pair], dict[str, int]]) -> None:
+def test_the_same_schedule_gives_the_same_result(plan: Catalogue) -> None:
     for seed in (TODAY, TODAY + 1000, TODAY + 2000):
-        schedule = plan_schedule(seed, *plan)
+        schedule = plan_schedule(seed, plan)
         assert run_schedule(schedule) == run_schedule(schedule)
 
 
-def test_every_kind_of_fault_can_strike_at_every_boundary(plan: tuple[list[Pair], dict[str, int]]) -> None:
-    pairs, _ = plan
-    boundaries = {boundary for _, boundary, _ in pairs}
+def test_every_kind_of_fault_can_strike_at_every_boundary(plan: Catalogue) -> None:
+    pairs, boundaries = plan.pairs, plan.shapes
     for boundary in boundaries:
         verb = boundary.partition("/")[2].partition(" ")[0]
         assert {kind for _, other, kind in pairs if other == boundary} == set(kinds_for(verb))
@@ -180,10 +178,10 @@ def of_the_day(mutants: tuple[Mutant, ...], number: int) -> list[Mutant]:
 
 
 @pytest.mark.parametrize("mutant", of_the_day(MUTANTS, 3), ids=lambda mutant: mutant.name)
-def test_defects_of_the_day_are_found(mutant: Mutant, plan: tuple[list[Pair], dict[str, int]]) -> None:
+def test_defects_of_the_day_are_found(mutant: Mutant, plan: Catalogue) -> None:
     for seed in range(1, 2000 * 131, 131):
         with mutant.applied():
-            outcome = run_schedule(plan_schedule(seed, *plan))
+            outcome = run_schedule(plan_schedule(seed, plan))
         if {violation.invariant for violation in outcome.violations} & set(mutant.breaks):
             return
     pytest.fail(f"{mutant.name}: not found in 2000 schedules")

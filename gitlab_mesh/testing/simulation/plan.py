@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from gitlab_mesh.testing.simulation.kinds import DRIVER_FAULTS, WORLD_FAULTS, PlannedFault, kinds_for
 from gitlab_mesh.testing.simulation.schedule import KILL_MIDWAY, SHAPES, Schedule
 
-__all__ = ["Pair", "all_pairs", "plan_plain", "plan_schedule"]
+__all__ = ["Catalogue", "Pair", "plan_plain", "plan_schedule"]
 
 Pair = tuple[str, str, str]
 """Shape, boundary, kind of fault."""
@@ -24,35 +25,53 @@ _CONTESTED = ("patch VirtualService", "patch DestinationRule", "patch Deployment
 """Writes that two drivers must not both do; record and lease have versions of their own."""
 
 
-def all_pairs(boundaries: Mapping[str, Sequence[str]]) -> list[Pair]:
-    """Return every boundary × kind pair; ``boundaries`` lists each shape's own, in the order of their first call."""
-    pairs: list[Pair] = []
-    known: set[str] = set()
-    for shape, listed in boundaries.items():
-        for boundary in listed:
-            if boundary not in known:
-                known.add(boundary)
-                verb = boundary.partition("/")[2].partition(" ")[0]
-                pairs += [(shape, boundary, kind) for kind in kinds_for(verb)]
-    return pairs
+@dataclass(frozen=True)
+class Catalogue:
+    """Where faults can be put.
 
-
-def plan_schedule(seed: int, pairs: Sequence[Pair], counts: Mapping[str, int]) -> Schedule:
-    """Return the schedule of a seed: consecutive seeds go through all pairs, everything else is drawn.
-
-    Args:
-        seed: Of the schedule.
-        pairs: From ``all_pairs``.
-        counts: How often each boundary is met in its shape.
+    Attributes:
+        calls: Shape → boundary, in the order of its first call → how often it is met there.
     """
+
+    calls: Mapping[str, Mapping[str, int]]
+
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple[str, ...]]:
+        """Boundary → shapes in which it is met."""
+        found: dict[str, list[str]] = {}
+        for shape, calls in self.calls.items():
+            for boundary in calls:
+                found.setdefault(boundary, []).append(shape)
+        return {boundary: tuple(shapes) for boundary, shapes in found.items()}
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Every boundary × kind, with the first shape in which the boundary is met."""
+        return tuple(
+            (shapes[0], boundary, kind)
+            for boundary, shapes in self.shapes.items()
+            for kind in kinds_for(boundary.partition("/")[2].partition(" ")[0])
+        )
+
+    @cached_property
+    def contested(self) -> tuple[str, ...]:
+        """Boundaries at which two drivers must not both get through."""
+        return tuple(boundary for boundary in self.shapes if boundary.endswith(_CONTESTED))
+
+
+def plan_schedule(seed: int, catalogue: Catalogue) -> Schedule:
+    """Return the schedule of a seed: consecutive seeds go through all pairs, everything else is drawn."""
     draw = random.Random(seed)
+    pairs = catalogue.pairs
     shape, boundary, kind = pairs[seed * PRIME % len(pairs)]
     if draw.random() < _DUELS:
-        return _plan_duel(draw, seed, pairs, counts)
-    planned = [_fault(draw, kind, boundary, counts.get(boundary, 1))]
+        return _plan_duel(draw, seed, catalogue)
+    if draw.random() < 0.5:  # not always in the shape that met it first
+        shape = draw.choice(catalogue.shapes[boundary])
+    planned = [_fault(draw, kind, boundary, catalogue.calls[shape][boundary])]
     for _ in range(draw.choices((0, 1, 2, 3), (45, 30, 15, 10))[0]):
-        _, other, its_kind = draw.choice(pairs)
-        planned.append(_fault(draw, its_kind, other, counts.get(other, 1)))
+        other_shape, other, its_kind = draw.choice(pairs)
+        planned.append(_fault(draw, its_kind, other, catalogue.calls[other_shape][other]))
     planned += [_pause_for(draw, fault) for fault in planned if fault.kind in DRIVER_FAULTS and draw.random() < 0.6]
     return _with_faults(_in_some_world(draw, seed, SHAPES[shape]), planned)
 
@@ -66,10 +85,10 @@ def plan_plain(pair: Pair, *, number: int = 0) -> Schedule:
     return replace(schedule, ending_faults=(fault,))
 
 
-def _plan_duel(draw: random.Random, seed: int, pairs: Sequence[Pair], counts: Mapping[str, int]) -> Schedule:
-    found = dict.fromkeys((shape, boundary) for shape, boundary, _ in pairs if boundary.endswith(_CONTESTED))
-    shape, boundary = draw.choice(list(found))
-    fault = _fault(draw, draw.choice(DRIVER_FAULTS), boundary, counts.get(boundary, 1))
+def _plan_duel(draw: random.Random, seed: int, catalogue: Catalogue) -> Schedule:
+    boundary = draw.choice(catalogue.contested)
+    shape = draw.choice(catalogue.shapes[boundary])
+    fault = _fault(draw, draw.choice(DRIVER_FAULTS), boundary, catalogue.calls[shape][boundary])
     pause = replace(fault, kind="pause", seconds=draw.choice((15.0, 45.0, 90.0)))
     return _with_faults(_in_some_world(draw, seed, SHAPES[shape]), [fault, pause])
 

@@ -304,6 +304,9 @@ class Simulation:
             self.stage.pass_to(self.stage.now + 5.0)
             if stage == "deploy-stable":
                 self.world.deploy_stable(f"{IMAGE}:{schedule.tag}")
+            elif stage == "other":  # a release of another image in between
+                last = self.launch("canary", "canary", Driver("102", "1100"), self._release("good-3"))
+                self.stage.run()
             else:
                 last = self._stage(stage, schedule.ending_faults)
         self.world.calm_down()
@@ -320,7 +323,7 @@ class Simulation:
         options |= {"continue": True} if stage == "continue" else {}
         if stage in ("promote", "previous"):
             options = {"to_previous": True} if stage == "previous" else {}
-        run = self.launch(stage, job, Driver("102" if stage == "again" else "100", number), options, faults)
+        run = self.launch(stage, job, Driver("103" if stage == "again" else "100", number), options, faults)
         self.stage.run()
         if stage == "previous" and run.exit_code == 0:
             self.oracles.refused.add(f"{IMAGE}:{self.schedule.tag}")
@@ -331,7 +334,7 @@ class Simulation:
         if stage in ("continue", "deploy-stable", "promote"):
             return waits(self.model)
         outcome = record_of(find(self.model, "ConfigMap", RECORD)).get("outcome")
-        return last.exit_code == 0 and (stage == "again" or outcome == "promoted")
+        return last.exit_code == 0 and (stage in ("other", "again") or outcome == "promoted")
 
     def _end_all(self) -> DriverRun:
         """End it as the schedule says, and once more with nothing in the way."""

@@ -12,6 +12,7 @@ from gitlab_mesh.core.judge.model import Judgement, Look
 from gitlab_mesh.core.rollout import Action, Evidence, RolloutState
 from gitlab_mesh.driver import feedback
 from gitlab_mesh.driver.actions import Actions
+from gitlab_mesh.testing.simulation.plan import Catalogue
 from gitlab_mesh.testing.simulation.play import Outcome, Simulation
 from gitlab_mesh.testing.simulation.schedule import SHAPES, Schedule
 from gitlab_mesh.testing.simulation.script import Word
@@ -22,16 +23,9 @@ __all__ = ["catalogue", "run_schedule", "tell_schedule"]
 _PLAYING: list[Simulation] = []
 
 
-def catalogue() -> tuple[dict[str, list[str]], dict[str, int]]:
-    """Return the boundaries of each shape in the order of their first call, and how often each is met there."""
-    boundaries: dict[str, list[str]] = {}
-    counts: dict[str, int] = {}
-    for name, schedule in SHAPES.items():
-        outcome = run_schedule(schedule)
-        boundaries[name] = list(outcome.boundaries)
-        for boundary, count in outcome.boundaries.items():
-            counts.setdefault(boundary, count)
-    return boundaries, counts
+def catalogue() -> Catalogue:
+    """Play each shape once and return the boundaries that it meets."""
+    return Catalogue({name: run_schedule(schedule).boundaries for name, schedule in SHAPES.items()})
 
 
 def run_schedule(schedule: Schedule, *, kind: type[Simulation] = Simulation) -> Outcome:

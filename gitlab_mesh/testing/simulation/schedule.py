@@ -61,7 +61,7 @@ class Schedule:
         rate: Requests a second.
         lag: Seconds until proxies follow a changed route.
         bypass: Part of the requests that do not follow the route.
-        later: Jobs that follow while all goes well: continue, deploy-stable, promote, previous, again.
+        later: Jobs that follow while all goes well: continue, deploy-stable, promote, previous, other, again.
         faults: Of the canary job.
         ending: Job that ends it later: rollback, after-script, recover.
         ending_faults: Of all jobs after the first; where the one that ends it has some, a clean one follows.
@@ -107,7 +107,7 @@ KILL_IN_PROMOTION = PlannedFault("kill-after", "canary:patch-stable/patch Deploy
 SHIFT = PlannedFault("foreign-shift", "canary:look/list Pod", 3)
 KILL_EARLY = PlannedFault("kill-after", "canary:deploy/create Deployment", 0)
 _AWAITED = ("deploy-stable", "promote")
-_RETURNED = ("previous", "again")
+_RETURNED = ("previous", "other", "again")
 
 _SHAPES = (
     Schedule(0, "promote"),

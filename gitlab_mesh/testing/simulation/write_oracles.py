@@ -146,11 +146,13 @@ def _check_stable_write(oracles: Oracles, before: Object | None, after: Object |
     if replicas_of(after) < replicas_of(before) and oracles.shadow.objects.get(("Deployment", "shop")) is not None:
         oracles.violate("S9", f"{driver.name} scaled stable down to {replicas_of(after)}")
     was, now = image_of(before), image_of(after)
-    if now == was or now in oracles.stable_images:
-        return  # nothing new, or taken back
-    oracles.stable_images.add(now)
+    if now == was:
+        return
     if now in oracles.refused:
         oracles.violate("S1", f"{driver.name} promoted {now}, which was taken back before")
+    if now in oracles.stable_images:
+        return  # taken back
+    oracles.stable_images.add(now)
     word = driver.promotion_word
     if word is None or not word.promote_open:
         oracles.violate("S1", f"{driver.name} promoted {now} although the promote gate was shut")
