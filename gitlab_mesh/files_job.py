@@ -32,7 +32,9 @@ def build_request(ports: FilePorts, options: Mapping[str, Any], **more: Any) -> 
     Raises:
         UsageError: The baseline cannot be read, or ``--changed`` with standard input.
     """
+    mesh_file = ports.mesh_file()
     extra = [str(options[key]) for key in ("inventory", "mesh_config") if options.get(key)]
+    extra += mesh_file.inventory if not options.get("inventory") else ()
     assume = tuple(item.strip() for item in str(options.get("assume") or "").split(",") if item.strip())
     if options.get("changed") and "-" in (options.get("paths") or ()):
         raise UsageError("--changed needs files", why="standard input has no former content in git")
@@ -43,7 +45,7 @@ def build_request(ports: FilePorts, options: Mapping[str, Any], **more: Any) -> 
             cluster_domain=str(options.get("cluster_domain") or "cluster.local"),
             root_namespace=str(options.get("root_namespace") or "istio-system"),
             complete=bool(options.get("complete")),
-            assume_hosts=assume,
+            assume_hosts=assume or mesh_file.assume,
             today=ports.clock.now().strftime("%Y%m%d%H%M%S"),
         ),
         level=Level(options.get("level") or "info"),
@@ -51,6 +53,7 @@ def build_request(ports: FilePorts, options: Mapping[str, Any], **more: Any) -> 
         today=ports.clock.now().date(),
         base=ports.former(str(options["changed"])) if options.get("changed") else None,
         extra=ports.live() if options.get("live") else (),
+        mesh_file=mesh_file,
         custom=ports.crds(str(options["crds"])) if options.get("crds") else None,
         **more,
     )

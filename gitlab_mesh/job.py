@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.core.analysis.custom import CustomSchemas
+from gitlab_mesh.core.analysis.mesh_file import MeshFile
 from gitlab_mesh.core.analysis.model import Document
 from gitlab_mesh.core.analysis.reading import Manifests
 from gitlab_mesh.core.record import Driver
@@ -146,6 +147,9 @@ class FilePorts(Protocol):
 
     def live(self) -> list[Document]:
         """Read the objects that rules are about from the cluster."""
+
+    def mesh_file(self) -> MeshFile:
+        """Read ``mesh.yaml`` (GITLAB_MESH_CONFIG), if there is one; its mistakes are problems of it, no error."""
 
     def crds(self, path: str) -> CustomSchemas:
         """Read CustomResourceDefinitions; UsageError if there are none, or their libraries are not installed."""

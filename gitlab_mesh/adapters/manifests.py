@@ -120,6 +120,8 @@ class FileManifests:
 
     def _lines(self, name: str) -> list[str]:
         if name not in self._split:
+            if name not in self._texts and Path(name).is_file():  # mesh.yaml, which somebody else reads
+                self._text(name)
             self._split[name] = self._texts.get(name, "").replace("\r\n", "\n").split("\n")
         return self._split[name]
 

@@ -14,6 +14,7 @@ from gitlab_mesh.adapters.commands import SubprocessCommands
 from gitlab_mesh.adapters.console import CIConsole
 from gitlab_mesh.adapters.manifests import FileManifests
 from gitlab_mesh.core.analysis.custom import CustomSchemas
+from gitlab_mesh.core.analysis.mesh_file import MeshFile
 from gitlab_mesh.core.analysis.model import Document
 from gitlab_mesh.core.report.model import Report
 from gitlab_mesh.errors import GitlabMeshError, UsageError
@@ -87,6 +88,15 @@ class FileWiring:
         from gitlab_mesh.adapters.kubernetes.client import KubernetesCluster, connect
 
         return read_live(KubernetesCluster(connect(self._kube_context, self._environ)))
+
+    def mesh_file(self) -> MeshFile:
+        """Read ``mesh.yaml``, if there is one."""
+        path = Path(self._environ.get("GITLAB_MESH_CONFIG") or "mesh.yaml")
+        if not path.is_file():
+            return MeshFile()
+        from gitlab_mesh.cli.mesh_file import read_mesh_file
+
+        return read_mesh_file(path)
 
     def crds(self, path: str) -> CustomSchemas:
         """Read CustomResourceDefinitions."""

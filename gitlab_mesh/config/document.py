@@ -13,7 +13,7 @@ from gitlab_mesh.config.shape import service_fields
 __all__ = ["VERSION", "Document", "choose_environment", "layer_services", "parse_document"]
 
 VERSION = 1
-TOP_KEYS = ("version", "services", "environments", "defaults")
+TOP_KEYS = ("version", "services", "environments", "defaults", "inventory", "assume")
 
 
 class Document:
@@ -25,6 +25,8 @@ class Document:
         self.defaults = Section()
         self.environments: dict[str, Document] = {}
         self.environments_place: Node | None = None
+        self.inventory: tuple[str, ...] = ()
+        self.assume: tuple[str, ...] = ()
 
 
 def parse_document(root: Node, problems: Problems) -> Document:
@@ -73,7 +75,18 @@ def _parse_blocks(node: Node, path: str, keys: tuple[str, ...], problems: Proble
             document.defaults = parse_section(service_fields(), entry.node, f"{prefix}defaults", problems)
         elif key == "services":
             _parse_services(document, entry.node, f"{prefix}services", problems)
+        elif key in ("inventory", "assume"):
+            setattr(document, key, _parse_texts(entry.node, key, problems))
     return document
+
+
+def _parse_texts(node: Node, path: str, problems: Problems) -> tuple[str, ...]:
+    """Return a text, or a list of texts, as a tuple."""
+    items = node.value if isinstance(node.value, list) else [node]
+    for item in items:
+        if not isinstance(item.value, str) or not item.value.strip():
+            problems.add(item, path, "expected a text, or a list of texts")
+    return tuple(item.value.strip() for item in items if isinstance(item.value, str) and item.value.strip())
 
 
 def _parse_services(document: Document, node: Node, path: str, problems: Problems) -> None:

@@ -87,7 +87,7 @@ def load_config(
                 whole = f"services.{key}.{path}"
                 problems.add_at(_origin_near(origins, whole, document.places.get(key), name), whole, message)
     _raise(problems, name)
-    return LoadedConfig(MeshConfig(services, environment), origins, name)
+    return LoadedConfig(MeshConfig(services, environment), origins, name, document.inventory, document.assume)
 
 
 def _read(source: Path | str) -> tuple[str, str]:

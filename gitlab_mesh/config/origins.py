@@ -44,8 +44,12 @@ class LoadedConfig:
         config: All services; the environment's overrides are applied.
         origins: By dotted path: ``services.shop.rollout.step_bake``.
         source: Name of the file, for people.
+        inventory: Files with objects that exist elsewhere, for validate and security-scan.
+        assume: Hosts that exist elsewhere, for the same jobs.
     """
 
     config: MeshConfig
     origins: Mapping[str, Origin]
     source: str
+    inventory: tuple[str, ...] = ()
+    assume: tuple[str, ...] = ()

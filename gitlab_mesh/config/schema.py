@@ -27,6 +27,7 @@ __all__ = ["SCHEMA_FILE", "render_schema", "render_schema_text"]
 SCHEMA_FILE = Path(__file__).with_name("mesh.schema.json")
 """The rendered schema, shipped with the package."""
 
+_TEXTS = {"type": ["string", "array"], "minLength": 1, "items": {"type": "string", "minLength": 1}}
 _PATTERNS = {"name": NAME_PATTERN, "label": LABEL_PATTERN}
 _TEXT_FORMS = {
     "duration": (DURATION_PATTERN, ["90s", "5m", "1h30m"]),
@@ -69,6 +70,16 @@ def render_schema() -> dict[str, Any]:
                 "type": "object",
                 "description": "Overrides by the name of the GitLab environment; review/* matches like a scope.",
                 "additionalProperties": overlay,
+            },
+            "inventory": {
+                **_TEXTS,
+                "description": "Files with objects that exist elsewhere (gitlab-mesh inventory export): read by "
+                "validate and security-scan, never reported.",
+            },
+            "assume": {
+                **_TEXTS,
+                "description": "Hosts that exist elsewhere, for validate and security-scan; *.example.com covers "
+                "what ends so.",
             },
         },
         "additionalProperties": False,

@@ -10,6 +10,7 @@ from gitlab_mesh.core.analysis.custom import CustomSchemas
 from gitlab_mesh.core.analysis.engine import analyze, analyze_schema, run_rules
 from gitlab_mesh.core.analysis.findings import Summary, build_findings, fingerprint, json_path
 from gitlab_mesh.core.analysis.mesh import Mesh
+from gitlab_mesh.core.analysis.mesh_file import MeshFile
 from gitlab_mesh.core.analysis.model import Document, Finding, Level, Options, Problem
 from gitlab_mesh.core.analysis.reading import Manifests, ManifestSet
 from gitlab_mesh.core.analysis.ruleset import registered
@@ -35,6 +36,7 @@ class Request:
             (None: new): only findings that it causes are kept. Empty mapping: it changes nothing; None: keep all.
         extra: Objects that come from elsewhere (a live cluster): read, never reported.
         custom: Schemas of the user's own.
+        mesh_file: What ``mesh.yaml`` says; its services are checked against the objects.
     """
 
     paths: Sequence[str]
@@ -48,6 +50,7 @@ class Request:
     extra: Sequence[Document] = ()
     base: Mapping[str, bytes | None] | None = None
     custom: CustomSchemas | None = None
+    mesh_file: MeshFile = MeshFile()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def inspect(manifests: Manifests, request: Request) -> Inspection:
     """
     defined = request.custom.kinds if request.custom is not None else ()
     read = manifests.read(request.paths, defined=defined)
-    documents = [*read.documents]
+    documents = [*read.documents, *request.mesh_file.documents]
     if request.inventory:
         documents += manifests.read(request.inventory, assumed=True).documents
     documents += request.extra
@@ -85,8 +88,9 @@ def inspect(manifests: Manifests, request: Request) -> Inspection:
         problems = [*read.problems, *found]
     else:
         problems, mesh, former = _changed(manifests, request, request.base, read, documents)
-    if request.custom is not None and "validate" in request.suites:
-        problems += request.custom.finish()
+    if "validate" in request.suites:
+        problems += request.mesh_file.problems
+        problems += request.custom.finish() if request.custom is not None else ()
     summary = _conclude(manifests, read, _only_level(problems, request.level), request)
     return Inspection(summary, mesh, former)
 

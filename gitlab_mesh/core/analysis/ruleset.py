@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 
-from gitlab_mesh.core.analysis import custom, reading, rules, suppress
+from gitlab_mesh.core.analysis import custom, mesh_file, reading, rules, suppress
 from gitlab_mesh.core.analysis.model import Level
 from gitlab_mesh.core.analysis.registry import Rule, describe, rules_by_code
 from gitlab_mesh.core.istio_schema import check
 
 __all__ = ["find_rule", "registered"]
 
-_REGISTERING = (check, custom, reading, rules, suppress)
+_REGISTERING = (check, custom, mesh_file, reading, rules, suppress)
 
 describe(
     "GM0001",

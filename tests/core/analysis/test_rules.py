@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from gitlab_mesh.adapters.manifests import FileManifests
+from gitlab_mesh.cli.mesh_file import to_documents
+from gitlab_mesh.config.load import load_config
 from gitlab_mesh.core.analysis.engine import analyze
 from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Options, Problem
@@ -19,9 +21,12 @@ DOCS = Path(__file__).resolve().parents[3] / "docs" / "rules"
 
 
 def read(text: str) -> list[Document]:
-    found = FileManifests(text.encode()).read(["-"])
+    parts = text.removeprefix("---\n").split("---\n")
+    mesh_files = [part for part in parts if part.startswith("version: 1")]
+    found = FileManifests("---\n".join(part for part in parts if part not in mesh_files).encode()).read(["-"])
     assert not found.problems, found.problems
-    return list(found.documents)
+    released = [item for part in mesh_files for item in to_documents(load_config(part), "mesh.yaml", 9)]
+    return [*found.documents, *released]
 
 
 def run(rule: Rule, text: str) -> list[Problem]:
