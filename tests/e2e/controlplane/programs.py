@@ -144,9 +144,9 @@ def why_not() -> str:
     if not found or (int(found[1]), int(found[2])) < _MIN_GO:
         wanted = ".".join(str(number) for number in _MIN_GO)
         return f"Go {wanted} or newer is needed to build Kubernetes and Istio, found {go_version() or 'none'}"
-    missing = [name for name in ("ip", "nsenter", "unshare") if not shutil.which(name)]
+    missing = [name for name in ("ip", "nsenter", "unshare", "curl") if not shutil.which(name)]
     if missing:
-        return f"{', '.join(missing)} not found (Debian: apt-get install iproute2 util-linux)"
+        return f"{', '.join(missing)} not found (Debian: apt-get install iproute2 util-linux curl)"
     if subprocess.run(["unshare", "-rnm", "true"], capture_output=True).returncode:
         return "this system does not let this user make user namespaces (`unshare -rnm true` fails)"
     return ""
