@@ -5,30 +5,21 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 
-from gitlab_mesh.core.judge.model import Judgement
 from gitlab_mesh.core.metrics.counts import Side
-from gitlab_mesh.core.report.formatting import format_count, format_duration, format_percent
+from gitlab_mesh.core.report.formatting import format_count, format_percent
 from gitlab_mesh.core.report.headline import name_release, say_headline, say_sentence
 from gitlab_mesh.core.report.model import Link, LinksSection, Outcome, Report, Section, TextSection
 from gitlab_mesh.core.report.renderers import carry_history, render_note
 from gitlab_mesh.core.report.review import plan_review
 from gitlab_mesh.core.rollout import Action, End, Evidence, Phase, RolloutState, Verb
 from gitlab_mesh.driver.feedback import Feedback
+from gitlab_mesh.driver.opinion import say_opinion
 from gitlab_mesh.driver.outcome import deployment_status
+from gitlab_mesh.driver.progress import name_phase, say_progress, say_where
 from gitlab_mesh.driver.timeline import Timeline
 from gitlab_mesh.job import ServicePorts
 
 __all__ = ["Narrator"]
-
-_TITLES = {
-    Phase.PREFLIGHT: "Preflight: what forbids to start",
-    Phase.LOCK: "Lock",
-    Phase.DEPLOY: "Deploy the canary",
-    Phase.SMOKE: "Smoke checks, before the first user",
-    Phase.PROMOTE: "Promote",
-    Phase.ROLL_BACK: "All traffic on stable",
-    Phase.CLEAN_UP: "Clean up",
-}
 
 _TONES = {Outcome.PROMOTED: "good", Outcome.DEPLOYED: "good", Outcome.UNSAFE: "bad", Outcome.REJECTED: "bad"}
 
@@ -61,6 +52,7 @@ class Narrator:
     _shown: str = ""
     _began: str = field(init=False)
     _announced: bool = False
+    _objected: bool = False
 
     def __post_init__(self) -> None:
         self._began = self.ports.clock.now().isoformat(timespec="seconds")
@@ -71,13 +63,7 @@ class Narrator:
         if state.phase is Phase.DONE:
             self.close()
             return
-        name = state.phase.value
-        title = _TITLES.get(state.phase, name)
-        if state.phase is Phase.STEP:
-            name, title = _name_step(state)
-        if state.phase is Phase.WATCH:
-            control = format_percent(1.0 - state.plan.watch_share)
-            title = f"Watch: stable keeps {control} as control for {format_duration(state.plan.watch_seconds)}"
+        name, title = name_phase(state)
         if name == self._shown:
             return
         self.close()
@@ -97,7 +83,10 @@ class Narrator:
         console = self.ports.console
         match action.verb:
             case Verb.LOOK | Verb.DRAIN | Verb.AWAIT_CANARY | Verb.AWAIT_STABLE | Verb.AWAIT_GONE:
-                console.progress(self._progress(state, action, evidence))
+                self._object(state)
+                stable, canary = (self.timeline.served[side][0] for side in Side)
+                now = self.ports.clock.monotonic()
+                console.progress(say_progress(state, action, evidence, served=(stable, canary), now=now))
             case Verb.END if action.end is not None:
                 console.line(f"{action.end.outcome}: {action.end.reason}", tone=_TONES.get(action.end.outcome, "warn"))
             case Verb.SMOKE if not self.ports.service.smoke:
@@ -118,6 +107,12 @@ class Narrator:
         if (state.end is None or state.written == 0) and self.feedback.due:
             self._prepare()
             self.feedback.offer(self.report(state, None))
+
+    def _object(self, state: RolloutState) -> None:
+        """A judge that only reports says once, and at once, what it would have done."""
+        if not state.plan.enforce and self.timeline.objection is not None and not self._objected:
+            self._objected = True
+            self.ports.console.line(say_opinion(self.timeline)[1], tone="warn")
 
     def conclude(self, report: Report) -> None:
         """Post the final note, then deployment, label and thread.
@@ -186,8 +181,11 @@ class Narrator:
             links.insert(0, Link("Job log", self.ports.driver.url))
         if links:
             sections.append(LinksSection(tuple(links)))
-        if service.judge.mode == "dry-run":
-            sections.insert(0, TextSection("Judge", "The judge only reports here (judge: {mode: dry-run})."))
+        dotenv = {}
+        if service.judge.mode == "dry-run" and self.job == "canary":
+            opinion, said = say_opinion(self.timeline)
+            sections.insert(0, TextSection("Judge", f"The judge only reports here (judge: {{mode: dry-run}}). {said}"))
+            dotenv["MESH_JUDGE"] = opinion
         return Report(
             job=self.job,
             service=service.name,
@@ -208,6 +206,7 @@ class Narrator:
                 "MESH_WEIGHT": f"{state.written * 100:g}",
                 "MESH_IMAGE": self.what,
                 "MESH_ROLLOUT": self.rollout,
+                **dotenv,
             },
         )
 
@@ -215,51 +214,4 @@ class Narrator:
         """Say why it ended, or what is going on and what is still missing."""
         if end is not None:
             return say_sentence(end.reason)
-        step = state.phase.value
-        if state.phase is Phase.STEP and not state.plan.budget:
-            step = f"step {state.step + 1} of {len(state.plan.steps)}"
-        judged = state.phase in (Phase.STEP, Phase.WATCH)
-        missing = f": {_missing(state, self.timeline.judgement, self._now())}" if judged else ""
-        return say_sentence(f"{step}{missing}")
-
-    def _now(self) -> float:
-        return self.ports.clock.monotonic()
-
-    def _progress(self, state: RolloutState, action: Action, evidence: Evidence) -> str:
-        if action.verb is Verb.AWAIT_CANARY or action.verb is Verb.AWAIT_STABLE:
-            side = evidence.stable if action.verb is Verb.AWAIT_STABLE else evidence.canary
-            return f"{side.ready} of {side.desired} pods are ready" if side else "no pod yet"
-        if action.verb is Verb.AWAIT_GONE:
-            return "waiting for the canary's pods to end"
-        if action.verb is Verb.DRAIN:
-            flat = {True: "flat", False: "still coming", None: "not known yet"}[evidence.canary_flat]
-            return f"weight 0 is written; requests of the canary: {flat}"
-        stable, canary = (self.timeline.served[side][0] for side in Side)
-        waited = self.ports.clock.monotonic() - state.since
-        text = f"{format_duration(waited)} at {format_percent(state.written)} · stable {format_count(stable)}"
-        return f"{text}, canary {format_count(canary)} requests · {_missing(state, evidence.judgement, self._now())}"
-
-
-def _name_step(state: RolloutState) -> tuple[str, str]:
-    plan = state.plan
-    if plan.budget:
-        return "step", f"Step by step, within {plan.said}"
-    share = plan.steps[state.step].share
-    return (
-        f"step-{state.step + 1}",
-        f"Step {state.step + 1} of {len(plan.steps)}: {format_percent(share)} of the requests",
-    )
-
-
-def _missing(state: RolloutState, judgement: Judgement | None, now: float) -> str:
-    if judgement is None:
-        return "no evidence yet"
-    if not state.done.confirmed:
-        return "the observed share is being confirmed"
-    gate = judgement.promote_gate if state.at_last else judgement.raise_gate
-    text = gate.reason or judgement.reason
-    if state.phase is Phase.WATCH and gate.open and state.watched_at is not None:
-        return f"watched for {format_duration(now - state.watched_at)}: {text}"
-    if judgement.forecast is not None and judgement.forecast.seconds is not None:
-        text += f"; about {format_duration(judgement.forecast.seconds)} more"
-    return text
+        return say_sentence(say_where(state, self.timeline.judgement, self.ports.clock.monotonic()))

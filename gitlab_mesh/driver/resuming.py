@@ -12,7 +12,7 @@ from gitlab_mesh.core.rollout import End, RolloutState
 from gitlab_mesh.driver.actions import Actions
 from gitlab_mesh.driver.executor import Executor
 from gitlab_mesh.driver.finding import Found
-from gitlab_mesh.driver.judging import build_judge, load_judge
+from gitlab_mesh.driver.judging import JudgeLike, build_judge, load_judge
 from gitlab_mesh.driver.ledger import Ledger
 from gitlab_mesh.driver.narrator import Narrator
 from gitlab_mesh.driver.preflight import check_rights, check_time
@@ -20,7 +20,7 @@ from gitlab_mesh.driver.recovery import is_patched, rebuild
 from gitlab_mesh.driver.release import Release
 from gitlab_mesh.driver.taking import Patience, fend_off, take_record, take_route
 from gitlab_mesh.driver.timeline import Timeline
-from gitlab_mesh.driver.watch import JudgeLike, Watch
+from gitlab_mesh.driver.watch import Watch
 from gitlab_mesh.driver.workloads import read_workload
 from gitlab_mesh.errors import ConflictError, UsageError
 from gitlab_mesh.job import JobResult, ServicePorts

@@ -30,10 +30,12 @@ class Timeline:
 
     Attributes:
         judgement: The last one.
+        objection: When, at which share (0–1) and why the judge rejected first; None: it did not.
         served: Requests and errors a side since judging began.
     """
 
     judgement: Judgement | None = None
+    objection: tuple[float, float, str] | None = None
     served: dict[Side, list[int]] = field(default_factory=lambda: {side: [0, 0] for side in Side})
     _weights: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, 0.0)])
     _series: dict[str, dict[Side, list[tuple[float, float]]]] = field(default_factory=dict)
@@ -75,6 +77,8 @@ class Timeline:
                 self._add("Latency p95", side, time, slow)
         if judgement is not None:
             self.judgement = judgement
+            if judgement.rejected and self.objection is None:
+                self.objection = (time, self._weights[-1][1] / 100, judgement.reason)
 
     def sections(self, now: float) -> tuple[Section, ...]:
         """Return evidence and charts as sections."""

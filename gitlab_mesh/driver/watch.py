@@ -6,12 +6,9 @@ which anybody wrote the VirtualService is thrown away, even if the weights look 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
 
 from gitlab_mesh.config.model import ServiceConfig
-from gitlab_mesh.core.judge.evidence import Standing
 from gitlab_mesh.core.judge.model import Judgement, Look
 from gitlab_mesh.core.judge.samples import SampleWriter
 from gitlab_mesh.core.mesh.route import RouteState
@@ -21,31 +18,14 @@ from gitlab_mesh.core.metrics.share import observed_share_contradicts
 from gitlab_mesh.core.metrics.window import Increments, MeterState, advance, mark
 from gitlab_mesh.core.rollout import Drift, Evidence
 from gitlab_mesh.core.workload import SideState
+from gitlab_mesh.driver.judging import JudgeLike
 from gitlab_mesh.driver.release import targets_of
 from gitlab_mesh.driver.timeline import Timeline
 from gitlab_mesh.driver.workloads import health_of, read_workload
 from gitlab_mesh.errors import GitlabMeshError, ObjectMissingError
 from gitlab_mesh.job import ServicePorts
 
-__all__ = ["JudgeLike", "Watch"]
-
-
-class JudgeLike(Protocol):
-    """Who decides from counts; its state survives the job that asked it."""
-
-    @property
-    def time(self) -> float | None:
-        """Time of the last look, seconds since judging began."""
-
-    @property
-    def standing(self) -> Standing | None:
-        """Where it stands, for weights that follow the evidence; None: it cannot tell."""
-
-    def look(self, look: Look) -> Judgement:
-        """Take one look."""
-
-    def dump(self) -> Mapping[str, Any]:
-        """Return the state as JSON, at most 8 KiB."""
+__all__ = ["Watch"]
 
 
 SHARE_ALPHA = 1e-4
@@ -84,6 +64,7 @@ class Watch:
     judging_since: float | None = None
     requests: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     quiet_looks: int = 0
+    written_at: float = 0.0
     seen_looks: int = 0
     seconds: float = 0.0
     samples: list[str] = field(default_factory=list)
@@ -105,6 +86,7 @@ class Watch:
         self.meter = mark(self.meter)
         self.requests = dict.fromkeys(Side, 0)
         self.quiet_looks = self.seen_looks = 0
+        self.written_at = self._elapsed()
         self.seconds = 0.0
         if self.judging_since is None and share > 0:
             self.judging_since = self.ports.clock.monotonic()
@@ -155,6 +137,8 @@ class Watch:
         if self.route is None:  # without a route nobody knows who is lagging and who never asked it
             return Evidence(canary=health_of(canary), stable=health_of(stable))
         before = self.seen_looks
+        if self._elapsed() - self.written_at < self.service.rollout.drain / 2:
+            self.requests = dict.fromkeys(Side, 0)  # proxies may be following just now: the second half tells
         targets = targets_of(self.service, self.route, stable, canary)
         increments = self._advance(self._read_source(targets), targets)
         if self.seen_looks > before:
@@ -174,7 +158,7 @@ class Watch:
         )
 
     def _follows(self) -> bool | None:
-        """Whether more than half of the canary's former share is gone since weight 0 was written."""
+        """Whether more than half of the canary's former share is gone while it drains."""
         stable, canary = self.requests[Side.STABLE], self.requests[Side.CANARY]
         if not self.former or stable + canary == 0:
             return None

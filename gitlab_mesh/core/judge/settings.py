@@ -32,7 +32,12 @@ class UserMetric:
 class JudgeSettings:
     """How the judge decides; the defaults are for production, the demo shortens some and says so."""
 
-    mode: str = setting("enforce", help="dry-run only reports.", choices=("enforce", "dry-run"))
+    mode: str = setting(
+        "enforce", choices=("enforce", "dry-run"),
+        help="dry-run only reports: weights move by time, and the note says what the judge would have done. Pods that "
+        "do not run, a route that is not followed and the deadline still take the release back.",
+        why="to see for some releases what it would do before it may do it",
+    )  # fmt: skip
     false_rollback: float = setting(
         0.01, help="Promised rate of good releases rolled back, over the whole release.", unit="ratio",
         minimum=1e-6, maximum=0.2, why="a false alarm in a hundred is what a team forgives",

@@ -7,20 +7,9 @@ still to be undone, so it is safe to run twice.
 """
 
 from gitlab_mesh.core.rollout.decide import decide_next
+from gitlab_mesh.core.rollout.evidence import Drift, Evidence
 from gitlab_mesh.core.rollout.fold import advance, after_failure
-from gitlab_mesh.core.rollout.model import (
-    Action,
-    Done,
-    Drift,
-    End,
-    Evidence,
-    Phase,
-    Plan,
-    Ramp,
-    RolloutState,
-    Step,
-    Verb,
-)
+from gitlab_mesh.core.rollout.model import Action, Done, End, Phase, Plan, Ramp, RolloutState, Step, Verb
 from gitlab_mesh.core.rollout.way_out import GONE_SECONDS, closing_phase, worst_seconds
 
 __all__ = [

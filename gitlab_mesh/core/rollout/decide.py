@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gitlab_mesh.core.judge.model import Judgement, VerdictKind
 from gitlab_mesh.core.report.model import Outcome
-from gitlab_mesh.core.rollout.model import Action, End, Evidence, Phase, RolloutState, Verb
+from gitlab_mesh.core.rollout.evidence import Evidence
+from gitlab_mesh.core.rollout.model import Action, End, Phase, RolloutState, Verb
 from gitlab_mesh.core.rollout.promotion import promote
 from gitlab_mesh.core.rollout.way_in import deploy, step, watch
 from gitlab_mesh.core.rollout.way_out import way_out
@@ -44,7 +45,8 @@ def decide_next(state: RolloutState, evidence: Evidence, now: float) -> Action:
 
 def _reason_to_end(state: RolloutState, evidence: Evidence, now: float) -> End | None:
     if state.done.stable_ready:
-        return End(Outcome.PROMOTED, "every critical metric passed; stable runs the release")
+        why = "every critical metric passed" if state.plan.enforce else "the judge only reported"
+        return End(Outcome.PROMOTED, f"{why}; stable runs the release")
     if evidence.signal:
         return End(Outcome.INTERRUPTED, f"signal {evidence.signal} ended the job", evidence.signal)
     if state.phase in (Phase.PREFLIGHT, Phase.LOCK):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gitlab_mesh.core.report.model import Outcome
-from gitlab_mesh.core.rollout.model import Action, Done, End, Evidence, Phase, RolloutState, Verb
+from gitlab_mesh.core.rollout.evidence import Evidence
+from gitlab_mesh.core.rollout.model import Action, Done, End, Phase, RolloutState, Verb
 from gitlab_mesh.core.rollout.way_out import GONE_SECONDS, closing_phase
 
 __all__ = ["advance", "after_failure"]

@@ -1,17 +1,15 @@
-"""The words of the rollout machine: phases, verbs, plan, state, evidence, action; values without behaviour."""
+"""The words of the rollout machine: phases, verbs, plan, state, action; values without behaviour."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from gitlab_mesh.core.judge.evidence import Standing
-from gitlab_mesh.core.judge.model import Judgement, SideHealth
 from gitlab_mesh.core.judge.schedule import BudgetSchedule
 from gitlab_mesh.core.judge.settings import JudgeSettings
 from gitlab_mesh.core.report.model import Outcome
 
-__all__ = ["Action", "Done", "Drift", "End", "Evidence", "Phase", "Plan", "Ramp", "RolloutState", "Step", "Verb"]
+__all__ = ["Action", "Done", "End", "Phase", "Plan", "Ramp", "RolloutState", "Step", "Verb"]
 
 
 class Phase(StrEnum):
@@ -207,56 +205,6 @@ class RolloutState:
         if self.plan.budget:
             return self.written >= self.plan.ramp.schedule.most
         return self.step + 1 == len(self.plan.steps)
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """The route is not as we wrote it: who wrote it, and the share that is there now (None: not ours to read)."""
-
-    writer: str
-    share: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What is known now; everything is optional, and what is missing never opens a gate.
-
-    Attributes:
-        judgement: The judge's word at the last look at this weight.
-        standing: Where the judge stands, for weights that follow the evidence; None: the judge cannot tell.
-        rate: Requests per second of both sides since the last weight was written; None while nobody can tell.
-        grain: Largest sum that the pair's weights may have: shares are multiples of its inverse.
-        contradicts: Whether the observed share contradicts the written weight; None: too few requests to say.
-        canary: Health of the canary.
-        stable: Health of stable.
-        drift: A foreign write that was found.
-        lost_lock: Somebody else holds the lease or the fence; the text says who.
-        signal: Number of the signal that asks us to end.
-        canary_flat: Whether the canary's requests have gone flat since weight 0; None: nobody can tell.
-        follows: Whether most of the canary's former share is gone since weight 0, so that what still comes bypasses
-            the route; None: nobody can tell.
-        pending: Why it is known that the route is not in force as it was written last; "" where that is not known.
-        canary_gone: Whether no pod of the canary is left.
-        canary_down: Whether no pod of the canary is ready; None: nobody looked.
-        stable_down: The same for stable.
-    """
-
-    judgement: Judgement | None = None
-    standing: Standing | None = None
-    rate: float | None = None
-    grain: int = 10000
-    contradicts: bool | None = None
-    canary: SideHealth | None = None
-    stable: SideHealth | None = None
-    drift: Drift | None = None
-    lost_lock: str = ""
-    signal: int = 0
-    canary_flat: bool | None = None
-    follows: bool | None = None
-    pending: str = ""
-    canary_gone: bool = False
-    canary_down: bool | None = None
-    stable_down: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gitlab_mesh.core.report.model import Outcome
-from gitlab_mesh.core.rollout.model import Action, End, Evidence, RolloutState, Verb
+from gitlab_mesh.core.rollout.evidence import Evidence
+from gitlab_mesh.core.rollout.model import Action, End, RolloutState, Verb
 from gitlab_mesh.core.rollout.raising import on_drift, raise_to
 
 __all__ = ["promote"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gitlab_mesh.core.report.model import Outcome
-from gitlab_mesh.core.rollout.model import Action, Drift, End, Evidence, Phase, RolloutState, Verb
+from gitlab_mesh.core.rollout.evidence import Drift, Evidence
+from gitlab_mesh.core.rollout.model import Action, End, Phase, RolloutState, Verb
 
 __all__ = ["bring", "may_promote", "on_drift", "raise_to"]
 

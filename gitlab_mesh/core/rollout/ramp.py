@@ -6,7 +6,8 @@ from gitlab_mesh.core.judge.evidence import Standing
 from gitlab_mesh.core.judge.schedule import first_weight
 from gitlab_mesh.core.mesh.weights import MIN_SHARE
 from gitlab_mesh.core.report.formatting import format_percent
-from gitlab_mesh.core.rollout.model import Evidence, RolloutState
+from gitlab_mesh.core.rollout.evidence import Evidence
+from gitlab_mesh.core.rollout.model import RolloutState
 
 __all__ = ["next_share", "watch_share", "written_share"]
 

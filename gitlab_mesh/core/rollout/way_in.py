@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gitlab_mesh.core.rollout.model import Action, Evidence, RolloutState, Verb
+from gitlab_mesh.core.rollout.evidence import Evidence
+from gitlab_mesh.core.rollout.model import Action, RolloutState, Verb
 from gitlab_mesh.core.rollout.raising import bring, may_promote
 from gitlab_mesh.core.rollout.ramp import next_share, watch_share
 from gitlab_mesh.core.workload import needed_replicas

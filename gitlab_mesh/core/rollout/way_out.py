@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gitlab_mesh.core.report.model import Outcome
-from gitlab_mesh.core.rollout.model import Action, End, Evidence, Phase, Plan, RolloutState, Verb
+from gitlab_mesh.core.rollout.evidence import Evidence
+from gitlab_mesh.core.rollout.model import Action, End, Phase, Plan, RolloutState, Verb
 
 __all__ = ["GONE_SECONDS", "closing_phase", "way_out", "worst_seconds"]
 
