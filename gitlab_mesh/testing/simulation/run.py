@@ -110,14 +110,9 @@ def _look_probe(real: Callable[[Judge, Look], Judgement]) -> Any:
         requests = float(look.canary.requests)
         simulation.look_around()
         simulation.oracles.judged(run, requests)
-        run.word = Word(
-            simulation.stage.now,
-            look.weight,
-            requests,
-            judgement.raise_gate.open,
-            judgement.promote_gate.open,
-            judgement.rejected,
-        )
+        if look.weight is not None:  # a window that is thrown away says nothing about the weight
+            gates = (judgement.raise_gate.open, judgement.promote_gate.open)
+            run.word = Word(simulation.stage.now, look.weight, requests, *gates, judgement.rejected)
         return judgement
 
     return probed
