@@ -1,7 +1,4 @@
-"""What each kind must hold beyond its types: required, immutable and matching fields.
-
-Istio's kinds are judged in the voice of Istio's validating webhook, the others in that of the API server.
-"""
+"""What each built-in kind must hold beyond its types: required, immutable and matching fields."""
 
 from __future__ import annotations
 
@@ -10,21 +7,16 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gitlab_mesh.sandbox.apiserver.metadata_rules import LABEL, LABEL_TEXT
 from gitlab_mesh.sandbox.apiserver.resources import Resource
 from gitlab_mesh.sandbox.apiserver.status import bad_request
 
-__all__ = ["LABEL_TEXT", "Problem", "check_as_istio", "check_lease_times", "problems_of_kind", "schema_problems"]
+__all__ = ["Problem", "check_lease_times", "problems_of_kind"]
 
 Body = Mapping[str, Any]
 Problem = tuple[str, str]
 """Field path and the server's text."""
 
-LABEL_TEXT = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
-    "an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
-    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
-)
-_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 _CONFIG_KEY = re.compile(r"^[-._a-zA-Z0-9]+$")
 _CONFIG_KEY_TEXT = (
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or "
@@ -33,7 +25,6 @@ _CONFIG_KEY_TEXT = (
 _CONFIG_BYTES = 1024 * 1024
 _MICRO_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$")
 """Go's layout of metav1.MicroTime: six digits, no fewer."""
-_INT32_MOST = 2**31 - 1
 
 
 def problems_of_kind(resource: Resource, body: Body, live: Body | None) -> list[Problem]:
@@ -86,7 +77,7 @@ def _containers(spec: Mapping[str, Any], path: str) -> list[Problem]:
         name = container.get("name") or ""
         if not name:
             problems.append((f"{at}.name", "Required value"))
-        elif not _LABEL.match(name):
+        elif not LABEL.match(name):
             problems.append((f"{at}.name", f'Invalid value: "{name}": {LABEL_TEXT}'))
         elif name in names:
             problems.append((f"{at}.name", f'Duplicate value: "{name}"'))
@@ -171,56 +162,3 @@ def check_lease_times(body: Body) -> None:
                 f'Lease in version "v1" cannot be handled as a Lease: parsing time "\\"{given}\\"" as '
                 '"\\"2006-01-02T15:04:05.000000Z07:00\\"": cannot parse'
             )
-
-
-def schema_problems(resource: Resource, body: Body) -> list[Problem]:
-    """Return the required fields that a custom resource lacks by its CRD's schema, and integers beyond int32."""
-    spec = body.get("spec") or {}
-    problems: list[Problem] = []
-    if resource.kind == "DestinationRule":
-        problems += [] if spec.get("host") is not None else [("spec.host", "Required value")]
-        for index, subset in enumerate(spec.get("subsets") or []):
-            if subset.get("name") is None:
-                problems.append((f"spec.subsets[{index}].name", "Required value"))
-    if resource.kind == "VirtualService":
-        for index, rule in enumerate(spec.get("http") or []):
-            for at, route in enumerate(rule.get("route") or []):
-                path = f"spec.http[{index}].route[{at}]"
-                if route.get("destination") is None:
-                    problems.append((f"{path}.destination", "Required value"))
-                elif route["destination"].get("host") is None:
-                    problems.append((f"{path}.destination.host", "Required value"))
-                if abs(route.get("weight") or 0) > _INT32_MOST:
-                    text = f"Checked value must be of type integer with format int32 in {path}.weight"
-                    problems.append(("<nil>", f'Invalid value: "": {text}'))
-    return problems
-
-
-def check_as_istio(resource: Resource, body: Body) -> None:
-    """Deny what Istio's validating webhook denies (pkg/config/validation of istio/istio). Raises StatusError 400."""
-    spec = body.get("spec") or {}
-    problems: list[str] = []
-    if resource.kind == "VirtualService":
-        if not spec.get("hosts"):
-            problems.append("virtual service must have at least one host")
-        if not any(spec.get(protocol) for protocol in ("http", "tls", "tcp")):
-            problems.append("http, tcp or tls must be provided in virtual service")
-        for protocol in ("http", "tls", "tcp"):
-            for rule in spec.get(protocol) or []:
-                problems += _route_problems(rule.get("route") or [])
-    elif resource.kind == "DestinationRule" and not spec.get("host"):
-        problems.append("host cannot be empty")
-    if problems:
-        raise bad_request(
-            'admission webhook "validation.istio.io" denied the request: configuration is invalid: '
-            + "; ".join(problems)
-        )
-
-
-def _route_problems(routes: list[Mapping[str, Any]]) -> list[str]:
-    problems = [f"weight {route['weight']} < 0" for route in routes if (route.get("weight") or 0) < 0]
-    problems += ["destination host cannot be empty" for route in routes
-                 if not (route.get("destination") or {}).get("host")]  # fmt: skip
-    if len(routes) > 1 and not problems and sum(route.get("weight") or 0 for route in routes) == 0:
-        problems.append("total destination weight = 0")
-    return problems

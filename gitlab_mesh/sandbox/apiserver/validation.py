@@ -7,18 +7,13 @@ The shapes hold only what our kinds are commonly got wrong by; they are no full 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from gitlab_mesh.sandbox.apiserver.kind_rules import (
-    LABEL_TEXT,
-    check_as_istio,
-    check_lease_times,
-    problems_of_kind,
-    schema_problems,
-)
+from gitlab_mesh.sandbox.apiserver.istio_rules import check_as_istio, schema_problems
+from gitlab_mesh.sandbox.apiserver.kind_rules import check_lease_times, problems_of_kind
+from gitlab_mesh.sandbox.apiserver.metadata_rules import finalizer_problems, metadata_problems
 from gitlab_mesh.sandbox.apiserver.options import WriteOptions
 from gitlab_mesh.sandbox.apiserver.resources import Resource
 from gitlab_mesh.sandbox.apiserver.shapes import ANY_KIND, CLOSED, METADATA, ROOTS, SHAPES, Shape
@@ -26,39 +21,6 @@ from gitlab_mesh.sandbox.apiserver.status import StatusError, bad_request, inval
 
 __all__ = ["check_fields", "check_metadata", "validate"]
 
-_SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-_SERVICE_NAME = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
-_LABEL_VALUE = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
-_QUALIFIED_NAME = re.compile(r"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$")
-_ANNOTATIONS_BYTES = 256 * 1024
-_LABEL_BYTES = 63
-
-_SUBDOMAIN_TEXT = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
-    "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-)
-_SERVICE_NAME_TEXT = (
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
-    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
-    "'[a-z]([-a-z0-9]*[a-z0-9])?')"
-)
-_QUALIFIED_NAME_TEXT = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
-    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-)
-_LABEL_VALUE_TEXT = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
-    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
-    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
-)
-_NAMES = {
-    "Namespace": (_LABEL, 63, LABEL_TEXT),
-    "Service": (_SERVICE_NAME, 63, _SERVICE_NAME_TEXT),
-}
-"""Kinds whose names are no RFC 1123 subdomain of at most 253 characters."""
 _GO_TYPES = {"integer": "int32", "boolean": "bool", "object": "map[string]interface {}", "array": "[]interface {}"}
 _NOT_CHECKED = (
     "<nil>",
@@ -67,7 +29,6 @@ _NOT_CHECKED = (
         "existing errors to complete validation"
     ),
 )
-_STANDARD_FINALIZERS = {"kubernetes", "orphan", "foregroundDeletion"}
 
 
 def check_metadata(resource: Resource, metadata: Mapping[str, Any]) -> None:
@@ -128,7 +89,7 @@ def validate(resource: Resource, body: Mapping[str, Any], live: Mapping[str, Any
         StatusError: 422, naming the fields; 400 in the name of Istio's webhook.
     """
     name = body["metadata"].get("name", "")
-    problems = [*_metadata_problems(resource, body["metadata"]), *_finalizer_problems(body, live)]
+    problems = [*metadata_problems(resource, body["metadata"]), *finalizer_problems(body, live)]
     problems += problems_of_kind(resource, body, live)
     if problems:
         raise invalid(resource, name, problems)
@@ -222,47 +183,3 @@ def _has_type(value: Any, wanted: str) -> bool:
     if wanted == "int-or-string":
         return isinstance(value, int | str) and not isinstance(value, bool)
     return isinstance(value, {"string": str, "boolean": bool}[wanted])
-
-
-def _metadata_problems(resource: Resource, metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    name = metadata.get("name", "")
-    pattern, length, text = _NAMES.get(resource.kind, (_SUBDOMAIN, 253, _SUBDOMAIN_TEXT))
-    if not name:
-        yield "metadata.name", "Required value: name or generateName is required"
-    elif len(name) > length:
-        yield "metadata.name", f'Invalid value: "{name}": must be no more than {length} characters'
-    elif not pattern.match(name):
-        yield "metadata.name", f'Invalid value: "{name}": {text}'
-    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    for field, keys in (("labels", labels), ("annotations", annotations)):
-        for key in keys:
-            if not _QUALIFIED_NAME.match(key):
-                yield f"metadata.{field}", f'Invalid value: "{key}": {_QUALIFIED_NAME_TEXT}'
-            elif len(key.rpartition("/")[2]) > _LABEL_BYTES:
-                yield f"metadata.{field}", f'Invalid value: "{key}": name part must be no more than 63 bytes'
-    for value in labels.values():
-        if len(value) > _LABEL_BYTES:
-            yield "metadata.labels", f'Invalid value: "{value}": must be no more than {_LABEL_BYTES} bytes'
-        elif not _LABEL_VALUE.match(value):
-            yield "metadata.labels", f'Invalid value: "{value}": {_LABEL_VALUE_TEXT}'
-    if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > _ANNOTATIONS_BYTES:
-        yield "metadata.annotations", f"Too long: may not be more than {_ANNOTATIONS_BYTES} bytes"
-
-
-def _finalizer_problems(body: Mapping[str, Any], live: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
-    finalizers = body["metadata"].get("finalizers") or []
-    for index, one in enumerate(finalizers):
-        if not _QUALIFIED_NAME.match(one):
-            yield "metadata.finalizers", f'Invalid value: "{one}": {_QUALIFIED_NAME_TEXT}'
-        if "/" not in one and one not in _STANDARD_FINALIZERS:
-            text = "name is neither a standard finalizer name nor is it fully qualified"
-            yield f"metadata.finalizers[{index}]", f'Invalid value: "{one}": {text}'
-    if live is not None and "deletionTimestamp" in live["metadata"]:
-        fresh = [one for one in finalizers if one not in (live["metadata"].get("finalizers") or ())]
-        if fresh:
-            listed = ", ".join(f'"{one}"' for one in fresh)
-            text = (
-                "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers "
-                f"[]string{{{listed}}}"
-            )
-            yield "metadata.finalizers", text
