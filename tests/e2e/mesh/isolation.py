@@ -36,8 +36,8 @@ def enter() -> None:
     global _inside
     user, group = os.geteuid(), os.getegid()
     if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWUSER | _CLONE_NEWNET):
-        number = ctypes.get_errno()
-        raise OSError(number, f"unshare: {os.strerror(number)}")
+        number, threads = ctypes.get_errno(), len(os.listdir("/proc/self/task"))
+        raise OSError(number, f"unshare: {os.strerror(number)} (with {threads} threads; it must be one)")
     # user_namespaces(7): without privileges outside, one line each, and setgroups denied before gid_map.
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
         Path(f"/proc/self/{name}").write_text(text)
