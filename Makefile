@@ -74,6 +74,9 @@ bench: $(VENV)/.dev  ## Start-up and sandbox figures beside their goals
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/sandbox.py
 
+pictures: $(VENV)/.dev  ## Draw the README's pictures anew (needs Chromium)
+	$(BIN)/python docs/pictures.py
+
 coverage: $(VENV)/.dev  ## Run the tests with coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)

@@ -31,7 +31,7 @@ def test_up_prints_the_way_and_ends_in_order(number: signal.Signals) -> None:
         text = "".join(lines)
         exports = dict(re.findall(r"export (\w+)=(\S+)", text))
         assert set(exports) == {"KUBECONFIG", "GITLAB_MESH_CONFIG", "GCL_VARIABLES_FILE"}
-        assert "step_bake: 2s" in Path(exports["GITLAB_MESH_CONFIG"]).read_text(), "the suggested release is a short one"
+        assert "step_bake: 2s" in Path(exports["GITLAB_MESH_CONFIG"]).read_text(), "the suggested release is short"
         found = re.search(r"curl -H '(.+): (.+)' (\S+)", text)
         assert found
         request = urllib.request.Request(found[3], headers={found[1]: found[2]})
