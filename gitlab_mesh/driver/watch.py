@@ -137,8 +137,8 @@ class Watch:
         if self.route is None:  # without a route nobody knows who is lagging and who never asked it
             return Evidence(canary=health_of(canary), stable=health_of(stable))
         before = self.seen_looks
-        if self._elapsed() - self.written_at < self.service.rollout.drain / 2:
-            self.requests = dict.fromkeys(Side, 0)  # proxies may be following just now: the second half tells
+        if self._elapsed() - self.written_at < self.service.rollout.drain * 3 / 4:
+            self.requests = dict.fromkeys(Side, 0)  # proxies may be following just now: the last quarter tells
         targets = targets_of(self.service, self.route, stable, canary)
         increments = self._advance(self._read_source(targets), targets)
         if self.seen_looks > before:

@@ -151,7 +151,7 @@ FOUND: dict[str, Schedule] = {
     "a weight that was just written, and proxies that do not follow": replace(
         SHAPES["killed"], ending="after-script", lag=20.0, delay=0.0
     ),
-    "callers bypass the route, and proxies follow late": replace(SHAPES["killed"], lag=4.0, bypass=0.1, delay=0.0),
+    "callers bypass the route, and proxies follow late": replace(SHAPES["killed"], lag=4.0, bypass=0.1, delay=15.0),
     "one of two routes is deleted while the other has a weight": replace(
         SHAPES["both"], faults=at("canary:look/get VirtualService", "delete-virtualservice")
     ),
