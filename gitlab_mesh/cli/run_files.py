@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from gitlab_mesh.adapters.manifests import FileManifests
 from gitlab_mesh.core.analysis.custom import CustomSchemas
 from gitlab_mesh.core.analysis.mesh_file import MeshFile
 from gitlab_mesh.core.analysis.model import Document
-from gitlab_mesh.core.report.model import Report
+from gitlab_mesh.core.report.model import Link, LinksSection, Report
 from gitlab_mesh.errors import GitlabMeshError, UsageError
 from gitlab_mesh.job import Job
 from gitlab_mesh.ports import Artifacts, Clock, Commands, Console
@@ -115,9 +116,40 @@ def run_files_job(job: Job, values: Mapping[str, Any], *, environ: Mapping[str, 
     except GitlabMeshError as error:
         wiring.console.line(str(error), tone="bad")
         return error.exit_code
+    report = _with_links(result.report, environ, output=options.get("output") or "")
     if wiring.artifacts is not None:
-        _write(wiring.artifacts, result.report, wiring.console)
+        _write(wiring.artifacts, report, wiring.console)
+    if job.note:
+        _post(report, wiring.console, environ)
     return result.exit_code
+
+
+def _with_links(report: Report, environ: Mapping[str, str], *, output: str) -> Report:
+    """Add where GitLab shows the job and, once its artifacts are uploaded, the report."""
+    address = environ.get("CI_JOB_URL", "")
+    if not address:
+        return report
+    links = [Link("Job log", address)]
+    if output and not Path(output).is_absolute() and ".." not in Path(output).parts:
+        links.append(Link("Report", f"{address}/artifacts/file/{Path(output).as_posix()}/report.html"))
+    return replace(report, sections=(*report.sections, LinksSection(tuple(links))))
+
+
+def _post(report: Report, console: Console, environ: Mapping[str, str]) -> None:
+    """Write the job's own note; only in a pipeline of a merge request, and whatever happens, the exit code stays.
+
+    The colon in its key tells it from the notes of services.
+    """
+    if not (environ.get("CI_MERGE_REQUEST_IID") or environ.get("CI_OPEN_MERGE_REQUESTS")):
+        return
+    from gitlab_mesh.adapters.ci_env import read_ci
+    from gitlab_mesh.adapters.gitlab import build_feedback
+    from gitlab_mesh.core.report.renderers import carry_history, render_note
+
+    notes, _ = build_feedback(read_ci(environ))
+    problem = notes.post(f"{report.job}:findings", lambda former: render_note(report, carry_history(former, report)))
+    if problem:
+        console.line(problem, tone="warn")
 
 
 def _write(artifacts: Artifacts, report: Report, console: Console) -> None:

@@ -35,6 +35,7 @@ JOB = Job(
     summary="Find what an attacker would use, and say how much of the mesh is protected.",
     run=run,
     scope="files",
+    note=True,
     options=(
         *FILE_OPTIONS,
         JobOption(

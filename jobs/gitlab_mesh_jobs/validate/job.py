@@ -28,6 +28,7 @@ JOB = Job(
     summary="Find what Istio would reject, ignore or quietly misroute, before it is deployed.",
     run=run,
     scope="files",
+    note=True,
     options=FILE_OPTIONS,
     package="gitlab_mesh_jobs.validate",
 )

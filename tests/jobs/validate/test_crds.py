@@ -16,7 +16,7 @@ from gitlab_mesh.errors import UsageError
 pytest.importorskip("jsonschema_rs", reason="the extra crds is not installed")
 pytest.importorskip("cel", reason="the extra crds is not installed")
 from gitlab_mesh.adapters.crds import Crds
-from tests.jobs.validate.test_validate import Run, run  # noqa: F401 - a fixture
+from tests.jobs.validate.conftest import Run
 
 DEFINITION = """\
 apiVersion: apiextensions.k8s.io/v1
@@ -166,7 +166,7 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         Crds(documents(DEFINITION))
 
 
-def test_the_command(run: Run) -> None:  # noqa: F811 - the fixture
+def test_the_command(run: Run) -> None:
     run.write(DEFINITION, "crd.yaml")
     run.write(WIDGET + "spec: {low: 20}\n", "widget.yaml")
     assert run.json("widget.yaml")["skipped_kinds"] == {"Widget": 1}
@@ -178,7 +178,7 @@ def test_the_command(run: Run) -> None:  # noqa: F811 - the fixture
     assert run("widget.yaml", "--crds", "widget.yaml")[0] == 2
 
 
-def test_the_users_schema_holds_instead_of_ours(run: Run) -> None:  # noqa: F811 - the fixture
+def test_the_users_schema_holds_instead_of_ours(run: Run) -> None:
     own = DEFINITION.replace("group: example.com", "group: networking.istio.io").replace("Widget", "VirtualService")
     run.write(own, "crd.yaml")
     run.write(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.jobs.validate.test_validate import GOOD, ROUTE, Run, run  # noqa: F401 - a fixture
+from tests.jobs.validate.conftest import Run
+from tests.jobs.validate.samples import GOOD, ROUTE
 
 MESH = """\
 version: 1
@@ -22,7 +23,7 @@ spec: {template: {metadata: {labels: {app: shop}}}}
 
 
 @pytest.fixture
-def repository(run: Run) -> Run:  # noqa: F811 - the fixture
+def repository(run: Run) -> Run:
     run.write(GOOD + "---\n" + DEPLOYMENT, "objects.yaml")
     run.write(MESH)
     return run
