@@ -45,9 +45,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Enter a network of our own while this process has a single thread (a worker of xdist never has)."""
+    """Enter a network of our own; a worker of xdist stays where it was started."""
     if not hasattr(config, "workerinput") and not config.option.collectonly and not why_not():
-        isolation.enter()
+        isolation.restart_inside(config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
