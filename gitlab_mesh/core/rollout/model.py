@@ -111,6 +111,13 @@ class Plan:
         return f"{len(self.steps)} steps"
 
     @property
+    def first_share(self) -> float:
+        """Share that the first pods are made for, 0–1; everything at a first release."""
+        if self.budget:
+            return self.ramp.schedule.first
+        return self.steps[0].share if self.steps else 1.0
+
+    @property
     def watch_share(self) -> float:
         """The canary's share in the watch, 0–1."""
         return round(1.0 - self.ramp.schedule.control, 6)

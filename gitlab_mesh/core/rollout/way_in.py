@@ -17,8 +17,7 @@ def deploy(state: RolloutState, evidence: Evidence) -> Action:
     if not state.done.prepared and not plan.first:
         return Action(Verb.PREPARE, "the route names its subsets before a canary pod exists")
     if not state.done.deployed:
-        share = plan.steps[0].share if plan.steps else plan.ramp.schedule.first if plan.budget else 1.0
-        return Action(Verb.DEPLOY, replicas=needed_replicas(plan.stable_replicas, share))
+        return Action(Verb.DEPLOY, replicas=needed_replicas(plan.stable_replicas, plan.first_share))
     return Action(Verb.AWAIT_CANARY)
 
 
