@@ -20,7 +20,7 @@ class UnreadyContainer:
     Attributes:
         name: Of the container.
         text: State in one line.
-        previous: Its last run is the one that tells: it waits to be started again.
+        previous: The run before this one is the one that tells: it failed, and the container runs again.
     """
 
     name: str
@@ -62,15 +62,14 @@ def _read(item: Json) -> UnreadyContainer:
     elif ended := state.get("terminated"):
         said = [_ended("ended", ended)]
     elif "running" in state:
-        said = ["runs, but its readiness probe does not pass"]
+        said = ["runs, but is not ready (its readiness probe does not pass)"]
     if last:
         said.append(_ended("its last run ended", last))
     if restarts := int(item.get("restartCount") or 0):
-        said.append(f"{restarts} restarts")
-    never_started = not state.get("running") and not state.get("terminated")
-    return UnreadyContainer(
-        str(item["name"]), f"container {item['name']}: {'; '.join(said)}", bool(never_started and restarts)
-    )
+        said.append(f"{restarts} restart{'s' if restarts > 1 else ''}")
+    # One that waits has no log but that of its last run; one that runs again may have said nothing yet.
+    previous = bool(state.get("running")) and last.get("exitCode") not in (None, 0)
+    return UnreadyContainer(str(item["name"]), f"container {item['name']}: {'; '.join(said)}", previous)
 
 
 def _ended(verb: str, state: Json) -> str:

@@ -18,6 +18,7 @@ def pod(*containers: dict[str, Any], init: tuple[dict[str, Any], ...] = ()) -> d
 
 
 BACK_OFF = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
+RUNS = "container shop: runs, but is not ready (its readiness probe does not pass)"
 ENDED = {"terminated": {"exitCode": 1, "reason": "Error"}}
 
 
@@ -27,9 +28,14 @@ ENDED = {"terminated": {"exitCode": 1, "reason": "Error"}}
         (
             container(restarts=3, state=BACK_OFF, lastState=ENDED),
             "container shop: CrashLoopBackOff: back-off 10s; its last run ended with exit code 1 (Error); 3 restarts",
+            False,
+        ),
+        (
+            container(restarts=1, state={"running": {"startedAt": "now"}}, lastState=ENDED),
+            f"{RUNS}; its last run ended with exit code 1 (Error); 1 restart",
             True,
         ),
-        (container(state={"running": {}}), "container shop: runs, but its readiness probe does not pass", False),
+        (container(state={"running": {}}), RUNS, False),
         (
             container(state={"terminated": {"exitCode": 137, "reason": "OOMKilled", "message": "too much"}}),
             "container shop: ended with exit code 137 (OOMKilled): too much",
@@ -42,7 +48,7 @@ ENDED = {"terminated": {"exitCode": 1, "reason": "Error"}}
         ),
         (container(), "container shop: is not ready", False),
     ],
-    ids=["crash", "probe", "ended", "image", "nothing"],
+    ids=["crash", "again", "probe", "ended", "image", "nothing"],
 )
 def test_a_container_that_is_not_ready(status: dict[str, Any], text: str, previous: bool) -> None:
     [found] = unready_containers(pod(status))
