@@ -16,8 +16,14 @@ __all__ = ["explain"]
 @click.option(
     "--write", type=click.Path(file_okay=False, path_type=Path), help="Write a page a rule into this directory."
 )
-def explain(code: str | None, write: Path | None) -> None:
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of findings.json and --format json.")
+def explain(code: str | None, write: Path | None, *, schema: bool) -> None:
     """Explain a finding's code (GM0101, or Istio's IST0101); without a code, list all."""
+    if schema:
+        from importlib.resources import files
+
+        click.echo(files("gitlab_mesh.core.analysis").joinpath("findings.schema.json").read_text("utf-8"), nl=False)
+        return
     from gitlab_mesh.core.analysis.pages import render_index, render_page
     from gitlab_mesh.core.analysis.ruleset import find_rule, registered
 

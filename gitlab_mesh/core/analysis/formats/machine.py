@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 from gitlab_mesh.core.analysis.findings import Summary
 from gitlab_mesh.core.analysis.model import Finding, Level
@@ -12,6 +13,7 @@ from gitlab_mesh.core.report.markdown import clean_text
 
 __all__ = ["finding_json", "render_json", "render_junit", "render_sarif"]
 
+_BASE = "%SRCROOT%"
 _SARIF_LEVEL = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}
 
 
@@ -56,7 +58,10 @@ def render_sarif(summary: Summary, *, version: str) -> str:
     used = sorted({item.code for item in summary.findings} | {item.code for item, _ in summary.suppressed})
     results = [_sarif_result(item, used) for item in summary.findings]
     results += [
-        {**_sarif_result(item, used), "suppressions": [{"kind": "inSource", "justification": reason}]}
+        {
+            **_sarif_result(item, used),
+            "suppressions": [{"kind": "external" if reason == "baseline" else "inSource", "justification": reason}],
+        }
         for item, reason in summary.suppressed
     ]
     driver = {
@@ -74,11 +79,13 @@ def render_sarif(summary: Summary, *, version: str) -> str:
             for code in used
         ],
     }
-    body = {
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
+    run = {
+        "tool": {"driver": driver},
+        "columnKind": "unicodeCodePoints",
+        "originalUriBaseIds": {_BASE: {"description": {"text": "The directory in which gitlab-mesh ran."}}},
+        "results": results,
     }
+    body = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
     return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -91,7 +98,7 @@ def _sarif_result(item: Finding, used: list[str]) -> dict[str, Any]:
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": item.file},
+                    "artifactLocation": _artifact(item.file),
                     "region": {"startLine": item.line, "startColumn": item.column},
                 },
                 "logicalLocations": [{"fullyQualifiedName": f"{item.resource} {item.path}"}],
@@ -99,6 +106,12 @@ def _sarif_result(item: Finding, used: list[str]) -> dict[str, Any]:
         ],
         "partialFingerprints": {"gitlabMesh/v1": item.fingerprint},
     }
+
+
+def _artifact(file: str) -> dict[str, str]:
+    """Return a file as SARIF wants it: an encoded URI, a relative one with its base (SARIF 2.1.0, 3.4)."""
+    address = quote(file.replace("\\", "/").removeprefix("./"), safe="/")
+    return {"uri": f"file://{address}"} if address.startswith("/") else {"uri": address, "uriBaseId": _BASE}
 
 
 def render_junit(summary: Summary, *, job: str) -> str:
