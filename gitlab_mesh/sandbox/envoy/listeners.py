@@ -44,7 +44,9 @@ def outbound_listener(name: str, port: int, tags: dict[str, str], *, gateway: bo
         "route_config_name": name,
         "config_source": {"path_config_source": {"path": f"./rds.{name}.json"}, "resource_api_version": "V3"},
     }
-    return _listener(name, port, tags, filters=[_FAULT, _ROUTER], rds=rds, use_remote_address=gateway)
+    # An answer that a client gets from its own sidecar says "envoy", all others "istio-envoy" (tests/e2e/routing).
+    named = {"server_name": "istio-envoy"} if gateway else {}
+    return _listener(name, port, tags, filters=[_FAULT, _ROUTER], rds=rds, use_remote_address=gateway, **named)
 
 
 def inbound_listener(pod: InboundPod, tags: dict[str, str]) -> Json:
@@ -69,7 +71,8 @@ def inbound_listener(pod: InboundPod, tags: dict[str, str]) -> Json:
             }
         ],
     }
-    return _listener(cluster, pod.port, tags, filters=[_READ_SOURCE, _ROUTER], route_config=routes)
+    filters = [_READ_SOURCE, _ROUTER]
+    return _listener(cluster, pod.port, tags, filters=filters, route_config=routes, server_name="istio-envoy")
 
 
 def _listener(name: str, port: int, tags: dict[str, str], *, filters: list[Json], **manager: Any) -> Json:
@@ -77,7 +80,6 @@ def _listener(name: str, port: int, tags: dict[str, str], *, filters: list[Json]
     connection_manager = {
         "@type": f"{_TYPES}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
-        "server_name": "istio-envoy",
         "normalize_path": True,
         "stream_idle_timeout": "0s",
         "upgrade_configs": [{"upgrade_type": "websocket"}],
@@ -102,5 +104,6 @@ def route_configuration(name: str, virtual_hosts: list[Json], *, validate: bool,
         "validate_clusters": validate,
         "ignore_port_in_host_matching": ignore_port,
         "request_headers_to_add": [source],
-        "virtual_hosts": virtual_hosts,
+        # The application sees x-envoy-attempt-count, as behind Istio's proxies.
+        "virtual_hosts": [{**host, "include_request_attempt_count": True} for host in virtual_hosts],
     }

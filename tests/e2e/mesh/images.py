@@ -19,6 +19,7 @@ from tests.e2e.mesh.pod_spec import expand, image_kind
 __all__ = ["Command", "Images"]
 
 _SIDECARS = ("istio-proxy",)
+_ECHO = Path(__file__).parent.parent / "routing" / "echo.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,9 @@ class Images:
             return Command(tuple(argv), {**env, "PROXY_CONFIG": self._proxy_config(env.get("PROXY_CONFIG", ""))})
         if kind == "client":
             return Command((), env)
+        if kind == "echo":
+            version = container["image"].rpartition(":")[2]
+            return Command((sys.executable, str(_ECHO), "--version", version, "--port", "8080"), env)
         return self._shop(pod, container, env) if kind == "shop" else None
 
     def _proxy_config(self, injected: str) -> str:
