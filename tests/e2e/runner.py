@@ -148,10 +148,13 @@ class Runner:
         return self.directory / "mesh.yaml"
 
     def configure(self, **changes: Any) -> None:
-        """Write ``mesh.yaml``: ``POLICY`` with a block (``rollout={…}``) changed key by key, a list replaced."""
+        """Write ``mesh.yaml``: ``POLICY`` with a block changed key by key (None: left out), a list replaced."""
         service = copy.deepcopy(dict(POLICY))
         for block, entries in changes.items():
-            service[block] = {**service.get(block, {}), **entries} if isinstance(entries, Mapping) else entries
+            if isinstance(entries, Mapping):
+                merged = {**service.get(block, {}), **entries}
+                entries = {key: value for key, value in merged.items() if value is not None}
+            service[block] = entries
         self.config.write_text(yaml.safe_dump({"version": 1, "services": {"shop": service}}))
 
     def roles(self) -> list[Object]:
@@ -192,7 +195,7 @@ class Runner:
         return self.start("canary", "--image", f"registry.example/shop:{tag}", *options, pipeline=pipeline)
 
     @contextlib.contextmanager
-    def traffic(self, rate: float = 100.0) -> Iterator[Traffic]:
+    def traffic(self, rate: float = 100.0, *, host: str = HOST) -> Iterator[Traffic]:
         """Send users' requests through the ingress gateway, from a process of its own."""
         self._traffic += 1
         url = self.mesh.gateway_url
@@ -201,7 +204,7 @@ class Runner:
             rate=rate,
             duration_seconds=600,
             arrivals="poisson",
-            headers={"Host": HOST},
+            headers={"Host": host},
             origin_header="x-version",
             allowed_hosts=(self.mesh.gateway.address,),
         )
@@ -242,12 +245,18 @@ class Runner:
     def snapshot(self) -> dict[str, Any]:
         """Return what the team owns: specs, labels and annotations of routes and workloads."""
         found = {}
-        for kind in ("VirtualService", "DestinationRule", "Service", "Deployment"):
+        for kind in (
+            "VirtualService",
+            "DestinationRule",
+            "HTTPRoute.gateway.networking.k8s.io",
+            "Service",
+            "Deployment",
+        ):
             text = self.mesh.plane.kubectl("get", kind, "-n", NAMESPACE, "-o", "json")
             for item in json.loads(text)["items"]:
                 meta = item["metadata"]
                 kept = {k: v for k, v in (meta.get("annotations") or {}).items() if not k.startswith("deployment.")}
-                found[f"{kind} {meta['name']}"] = (item["spec"], meta.get("labels"), kept)
+                found[f"{item['kind']} {meta['name']}"] = (item["spec"], meta.get("labels"), kept)
         return found
 
     def findings(self, before: Mapping[str, Any], *, image: str = "") -> list[str]:

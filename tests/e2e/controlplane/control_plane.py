@@ -165,9 +165,10 @@ class ControlPlane:
         for name in ("kube-controller-manager", "kube-scheduler", *(["kwok"] if nodes else [])):
             self._launch(name)
 
-    def install_crds(self) -> None:
-        """Install the CRDs of Istio and the Gateway API, from their own modules, and wait until they serve."""
-        files = [f"--filename={self.programs.path(name)}" for name in ("crd-istio.yaml", "crd-gateway-api.yaml")]
+    def install_crds(self, *names: str) -> None:
+        """Install CRDs from their own modules and wait until they serve; default: Istio's and the Gateway API's."""
+        names = names or ("crd-istio.yaml", "crd-gateway-api.yaml")
+        files = [f"--filename={self.programs.path(name)}" for name in names]
         self.kubectl("apply", "--server-side", *files)
         self.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
 

@@ -38,7 +38,7 @@ def enter() -> None:
     global _inside
     user, group = os.geteuid(), os.getegid()
     if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWUSER | _CLONE_NEWNET):
-        number, threads = ctypes.get_errno(), len(os.listdir("/proc/self/task"))
+        number, threads = ctypes.get_errno(), sum(1 for _ in Path("/proc/self/task").iterdir())
         raise OSError(number, f"unshare: {os.strerror(number)} (with {threads} threads; it must be one)")
     # user_namespaces(7): without privileges outside, one line each, and setgroups denied before gid_map.
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):

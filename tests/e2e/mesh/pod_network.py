@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gitlab_mesh.sandbox.processes import Child, Processes
@@ -18,6 +21,7 @@ HUB = "10.244.255.254"
 """The node's own address: kube-apiserver and the tests are there."""
 
 _PREFIX = 16
+_CLONE_NEWNET = 0x40000000
 
 
 def make_bridge() -> None:
@@ -70,6 +74,17 @@ class PodNetwork:
     def enter(self) -> list[str]:
         """Return the beginning of a command line that runs in the pod's network and with its hosts file."""
         return ["nsenter", "-t", str(self.pid), "-n", "-m"]
+
+    def connect(self, host: str, port: int, *, seconds: float = 15.0) -> socket.socket:
+        """Return a connection that was opened inside the pod. Raises OSError."""
+        with ThreadPoolExecutor(1) as thread:  # namespaces are a thread's own; a socket stays where it was made
+            return thread.submit(self._connect, host, port, seconds).result()
+
+    def _connect(self, host: str, port: int, seconds: float) -> socket.socket:
+        with Path(f"/proc/{self.pid}/ns/net").open() as namespace:
+            if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "setns")
+        return socket.create_connection((host, port), timeout=seconds)
 
     def start(self, name: str, argv: Sequence[str], env: Mapping[str, str], home: Path) -> Child:
         """Start a container's process in the pod, with ``home`` as working directory."""
