@@ -5,27 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from gitlab_mesh.core.analysis.model import Document
-from gitlab_mesh.core.istio_schema.catalog import KINDS as SCHEMAS
 from gitlab_mesh.core.istio_schema.catalog import engine_kind
-from gitlab_mesh.core.kinds import KINDS
+from gitlab_mesh.core.kinds import INVENTORY_KINDS, find_kind
 from gitlab_mesh.errors import AccessDeniedError, ObjectMissingError
 from gitlab_mesh.ports import Cluster
 
-__all__ = ["INVENTORY_KINDS", "export_inventory", "read_live"]
+__all__ = ["READ_KINDS", "export_inventory", "read_live"]
 
-INVENTORY_KINDS = (
-    "Namespace",
-    "Service",
-    "Deployment",
-    "Pod",
-    "VirtualService",
-    "DestinationRule",
-    "Gateway",
-    "AuthorizationPolicy",
-    "PeerAuthentication",
-    "NetworkPolicy",
+READ_KINDS = (
+    *("Namespace", "Service", "ServiceAccount", "Pod", "Deployment", "NetworkPolicy"),
+    *("VirtualService", "DestinationRule", "Gateway", "AuthorizationPolicy", "PeerAuthentication"),
+    *("Gateway.gateway.networking.k8s.io", "HTTPRoute"),
+    *INVENTORY_KINDS,
 )
-_METADATA = ("name", "namespace", "labels", "annotations")
+"""What is read, by the words of ``core.kinds``."""
+_METADATA = ("name", "namespace", "labels", "annotations", "creationTimestamp")
 _NOISE = ("kubectl.kubernetes.io/last-applied-configuration",)
 
 
@@ -40,14 +34,14 @@ def fetch_objects(cluster: Cluster, *, namespace: str = "") -> tuple[list[dict[s
     """
     objects: list[dict[str, Any]] = []
     left_out: list[str] = []
-    for name in INVENTORY_KINDS:
-        kind = KINDS[name]
+    for name in READ_KINDS:
+        kind = find_kind(name)
         try:
             found = cluster.list(name, "" if not kind.namespaced else namespace)
         except (AccessDeniedError, ObjectMissingError):
             left_out.append(name)
             continue
-        objects += [_reduce({**item, "kind": name, "apiVersion": kind.api_version}) for item in found]
+        objects += [_reduce({**item, "kind": kind.name, "apiVersion": kind.api_version}) for item in found]
     return objects, left_out
 
 
@@ -67,7 +61,7 @@ def read_live(cluster: Cluster, *, namespace: str = "") -> list[Document]:
     documents = []
     for item in objects:
         word = engine_kind(item["apiVersion"], item["kind"])
-        if word and (word in SCHEMAS or word == "Namespace"):
+        if word:
             metadata = item["metadata"]
             documents.append(
                 Document(

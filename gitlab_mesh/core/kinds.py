@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gitlab_mesh.errors import UsageError
 
-__all__ = ["KINDS", "Kind", "find_kind"]
+__all__ = ["INVENTORY_KINDS", "KINDS", "Kind", "find_kind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +80,32 @@ KINDS = {
 }
 
 
+INVENTORY_KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("StatefulSet", "apps", "v1", "statefulsets"),
+        Kind("DaemonSet", "apps", "v1", "daemonsets"),
+        Kind("ServiceEntry", "networking.istio.io", "v1", "serviceentries"),
+        Kind("Sidecar", "networking.istio.io", "v1", "sidecars"),
+        Kind("WorkloadEntry", "networking.istio.io", "v1", "workloadentries"),
+        Kind("EnvoyFilter", "networking.istio.io", "v1alpha3", "envoyfilters"),
+        Kind("RequestAuthentication", "security.istio.io", "v1", "requestauthentications"),
+        Kind("Telemetry", "telemetry.istio.io", "v1", "telemetries"),
+        Kind("GatewayClass", "gateway.networking.k8s.io", "v1", "gatewayclasses", namespaced=False),
+        Kind("GRPCRoute", "gateway.networking.k8s.io", "v1", "grpcroutes"),
+        Kind("ReferenceGrant", "gateway.networking.k8s.io", "v1beta1", "referencegrants"),
+    )
+}
+"""Kinds that a release has nothing to do with: only the rules of ``validate`` read them."""
+
+
 def find_kind(name: str) -> Kind:
     """Return the kind of this name.
 
     Raises:
         UsageError: We do not use such a kind.
     """
-    try:
-        return KINDS[name]
-    except KeyError:
-        raise UsageError(f"kind {name} is not known", why=f"known are {', '.join(KINDS)}") from None
+    kind = KINDS.get(name) or INVENTORY_KINDS.get(name)
+    if kind is None:
+        raise UsageError(f"kind {name} is not known", why=f"known are {', '.join(KINDS)}")
+    return kind
