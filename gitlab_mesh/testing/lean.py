@@ -9,12 +9,9 @@ field validation beyond names. The sandbox's API server does, and 200 schedules 
 from __future__ import annotations
 
 import json
-import marshal
-import random
 import re
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 from gitlab_mesh.core.kinds import KINDS, find_kind
@@ -26,77 +23,19 @@ from gitlab_mesh.sandbox.apiserver.access import Attributes, User, allows
 from gitlab_mesh.sandbox.apiserver.json_patch import PatchRefused, apply_json_patch
 from gitlab_mesh.sandbox.apiserver.selectors import Matcher, parse_label_selector
 from gitlab_mesh.testing.cluster import ADMIN, Call, Fault
+from gitlab_mesh.testing.lean_store import LeanStore
+from gitlab_mesh.testing.managed_fields import managed_fields
 
-__all__ = ["LeanCluster", "LeanStore", "Observer", "PodAnswer"]
-
-PodAnswer = Callable[[str, str, int, str], tuple[int, Mapping[str, str], bytes]]
-"""Answers ``pods/proxy``: namespace, pod, port, path → status, headers, body; OSError: the pod does not answer."""
+__all__ = ["LeanCluster"]
 
 Rules = list[AccessRule]
 T = TypeVar("T")
-
-Observer = Callable[[Object | None, Object | None], None]
-"""Told every write: the object before and after (None: it did not, or does not, exist); neither may be changed."""
 
 _NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
 _SERVER_METADATA = ("uid", "creationTimestamp", "generation", "resourceVersion", "managedFields", "deletionTimestamp")
 _CONDITIONAL_ONLY = ("Lease", "PodDisruptionBudget", "VirtualService", "DestinationRule")
 _WITH_STATUS = ("Deployment", "ReplicaSet", "Pod")
 _MATCHERS: dict[str, Matcher] = {}
-
-
-class LeanStore:
-    """Objects by kind, namespace and name under one counter of resource versions.
-
-    Each object is kept beside its marshalled form, so that a reader gets a copy of its own for the price of a load.
-    """
-
-    def __init__(self, *, now: Callable[[], datetime] | None = None, seed: int = 1) -> None:
-        self.now = now or (lambda: datetime.now(UTC))
-        self.version = 1
-        self.objects: dict[str, dict[tuple[str, str], Object]] = {kind: {} for kind in KINDS}
-        self.namespaces = {"default", "kube-system"}
-        self.pod_proxy: PodAnswer | None = None
-        self.observers: list[Observer] = []
-        self._frozen: dict[tuple[str, str, str], bytes] = {}
-        self._random = random.Random(seed)
-
-    def find(self, kind: str, namespace: str, name: str) -> Object | None:
-        """Return the stored object itself (not to be changed) or None."""
-        return self.objects[kind].get((namespace, name))
-
-    def read(self, kind: str, namespace: str, name: str) -> Object:
-        """Return a copy. Raises KeyError."""
-        found: Object = marshal.loads(self._frozen[kind, namespace, name])  # noqa: S302 - our own bytes
-        return found
-
-    def put(self, body: Object) -> None:
-        """Store ``body`` (ours from now on) under a new resourceVersion."""
-        metadata = body["metadata"]
-        key = (metadata.get("namespace", ""), metadata["name"])
-        self.version += 1
-        metadata["resourceVersion"] = str(self.version)
-        before = self.objects[body["kind"]].get(key)
-        self.objects[body["kind"]][key] = body
-        self._frozen[body["kind"], *key] = marshal.dumps(body)
-        for observer in self.observers:
-            observer(before, body)
-
-    def remove(self, kind: str, namespace: str, name: str) -> None:
-        """Take it out. Raises KeyError."""
-        before = self.objects[kind].pop((namespace, name))
-        del self._frozen[kind, namespace, name]
-        self.version += 1
-        for observer in self.observers:
-            observer(before, None)
-
-    def new_uid(self) -> str:
-        """Return a UUID."""
-        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
-
-    def timestamp(self) -> str:
-        """Return now as metadata has it."""
-        return self.now().strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class LeanCluster:
@@ -340,7 +279,7 @@ class LeanCluster:
                 return self.store.read(*_identity(live))
             if wanted.get("spec") != live.get("spec"):
                 metadata["generation"] = live["metadata"]["generation"] + 1
-        metadata["managedFields"] = _managed(live, wanted, self.manager, self.store.timestamp())
+        metadata["managedFields"] = managed_fields(live, wanted, self.manager, self.store.timestamp())
         if dry_run:
             return wanted
         self.store.put(wanted)
@@ -368,41 +307,3 @@ def _matcher(selector: str) -> Matcher | None:
     if selector not in _MATCHERS:
         _MATCHERS[selector] = parse_label_selector(selector)
     return _MATCHERS[selector]
-
-
-def _fields(body: Mapping[str, Any] | None) -> dict[tuple[str, str], Any]:
-    """Fields two levels deep: as fine as a release asks managedFields (who wrote ``spec.http``?)."""
-    found: dict[tuple[str, str], Any] = {}
-    for top in ("metadata", "spec", "data"):
-        for key, value in ((body or {}).get(top) or {}).items():
-            if top != "metadata" or key in ("labels", "annotations"):
-                found[top, key] = value
-    return found
-
-
-def _managed(live: Mapping[str, Any] | None, wanted: Mapping[str, Any], manager: str, time: str) -> list[Object]:
-    """Return managedFields after a write: the writer gets what it changed, everybody else loses it."""
-    before, after = _fields(live), _fields(wanted)
-    written = {field for field, value in after.items() if field not in before or before[field] != value}
-    entries = []
-    mine: set[tuple[str, str]] = set()
-    for entry in ((live or {}).get("metadata") or {}).get("managedFields") or ():
-        owned = {(top[2:], key[2:]) for top, below in entry["fieldsV1"].items() for key in below}
-        if entry["manager"] == manager:
-            mine = owned
-            continue
-        kept = (owned - written) & after.keys()
-        if kept:
-            entries.append({**entry, "fieldsV1": _fields_v1(kept)})
-    mine = (mine & after.keys()) | written
-    if mine:
-        entry = {"manager": manager, "operation": "Update", "apiVersion": wanted.get("apiVersion", "")}
-        entries.append({**entry, "time": time, "fieldsType": "FieldsV1", "fieldsV1": _fields_v1(mine)})
-    return entries
-
-
-def _fields_v1(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    encoded: dict[str, Any] = {}
-    for top, key in sorted(fields):
-        encoded.setdefault(f"f:{top}", {})[f"f:{key}"] = {}
-    return encoded

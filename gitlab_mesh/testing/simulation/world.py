@@ -9,21 +9,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitlab_mesh.core.mesh.route import FENCE_ANNOTATION
 from gitlab_mesh.core.metrics.counts import Side
 from gitlab_mesh.errors import ConflictError, ObjectMissingError
 from gitlab_mesh.ports import Object
 from gitlab_mesh.testing.shop import ShopModel
+from gitlab_mesh.testing.simulation.edits import RouteEditor
 from gitlab_mesh.testing.simulation.kinds import DRIVER_FAULTS
 from gitlab_mesh.testing.simulation.metrics import FaultyMetrics
 from gitlab_mesh.testing.simulation.oracles import Oracles
 from gitlab_mesh.testing.simulation.stage import Stage
-from gitlab_mesh.testing.simulation.views import RECORD, replicas_of, share_of
+from gitlab_mesh.testing.simulation.views import RECORD, replicas_of
 
 __all__ = ["ShopWorld"]
 
-GITOPS_SECONDS, EVICTION_SECONDS, FLAP_SECONDS = 3.0, 3.0, 1.0
-"""Between two resets, two evictions, and until somebody puts weights back that they changed."""
+GITOPS_SECONDS, EVICTION_SECONDS = 3.0, 3.0
+"""Between two resets, and between two evictions."""
 
 EVICTIONS = 4
 """Pods of a node that is drained."""
@@ -57,9 +57,11 @@ class ShopWorld:
     _before: dict[tuple[str, str, str], Object] = field(default_factory=dict)
     _gitops_until: float = -math.inf
     _user: Any = field(init=False)
+    _editor: RouteEditor = field(init=False)
 
     def __post_init__(self) -> None:
         self._user = self.model.cluster.as_actor("kustomize-controller")
+        self._editor = RouteEditor(self._user, self.stage, self.oracles, self.edit_as_somebody)
 
     def remember(self, body: Object) -> None:
         """Keep an object as it was before it was written, for stale reads."""
@@ -219,64 +221,4 @@ class ShopWorld:
 
     def _edit_routes(self, kind: str) -> None:
         for name in self.routes:
-            self._edit_route(kind, name)
-
-    def _edit_route(self, kind: str, name: str) -> None:
-        live = self._user.get("VirtualService", "shop", name)
-        wanted = self.oracles.shadow.objects["VirtualService", name]
-        meta = live["metadata"]
-        if kind in ("foreign-shift", "foreign-flap"):
-            self._shift(live, flaps=kind == "foreign-flap")
-            return
-        if kind == "foreign-weight":
-            live["spec"] = copy.deepcopy(wanted["spec"])
-        elif kind == "foreign-spec":
-            live["spec"] = copy.deepcopy(wanted["spec"])
-            for key in ("labels", "annotations"):
-                meta.pop(key, None)
-                if wanted[key] is not None:
-                    meta[key] = dict(wanted[key])
-        elif kind == "foreign-annotation":
-            annotations = meta.get("annotations") or {}
-            annotations.pop(FENCE_ANNOTATION, None)
-            if not annotations and wanted["annotations"] is None:
-                meta.pop("annotations", None)
-        else:
-            self._edit_fields(live, wanted)
-        self._user.update(live)
-
-    def _shift(self, live: Object, *, flaps: bool) -> None:
-        """Somebody moves the weights themselves, away from the canary or to it, and may put them back soon."""
-        if not share_of(live):
-            return
-        was, now = copy.deepcopy(live["spec"]), self.stage.now
-        part = self.stage.draw.choice((0.0, 0.9))
-        for http in live["spec"]["http"]:
-            pair = [item for item in http["route"] if item["destination"]["host"].split(".")[0] == "shop"]
-            total = sum(item.get("weight", 0) for item in pair)
-            for item in pair:
-                canary = item["destination"].get("subset") == "canary"
-                item["weight"] = round(total * part) if canary else total - round(total * part)
-        self.oracles.excused.append((None, now, now + 5.0))  # whether there are pods for it they did not ask
-        written = self._user.update(live)
-        if flaps:
-            self.stage.at(now + FLAP_SECONDS, lambda: self._put_back(written, was))
-
-    def _edit_fields(self, live: Object, wanted: Any) -> None:
-        """Fields that no release touches, in the live object and in the user's own."""
-        number = self.stage.draw.randrange(1000)
-        for view, meta in ((live["spec"], live["metadata"]), (wanted["spec"], wanted)):
-            view["http"][-1]["timeout"] = f"{number}s"
-            meta["labels"] = {**(meta.get("labels") or {}), "edited": str(number)}
-        if number % 2:
-            front = {"name": f"front-{number}", "route": [{"destination": {"host": "front"}}]}
-            for view in (live["spec"], wanted["spec"]):
-                view["http"].insert(0, copy.deepcopy(front))
-
-    def _put_back(self, written: Object, spec: Any) -> None:
-        """Somebody notices their mistake: the route is as before, unless it was written meanwhile."""
-
-        def edit() -> None:
-            self._user.update({**written, "spec": spec})
-
-        self.edit_as_somebody(edit)
+            self._editor.edit(kind, name)
