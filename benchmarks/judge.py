@@ -4,6 +4,7 @@
     python benchmarks/judge.py good --simulator simulate.py --releases 30600 --out good.jsonl
     python benchmarks/judge.py holdback --simulator simulate.py --runs 200
     python benchmarks/judge.py edge --simulator simulate.py --runs 400
+    python benchmarks/judge.py gate16 --simulator simulate.py --runs 300
     python benchmarks/judge.py look
 
 ``simulate.py`` is the canary simulator (numpy only) with the peers' rules; ours is plugged in by ``judge_plugin``.
@@ -60,8 +61,13 @@ EFFECTS: dict[str, dict[str, Any]] = {
     "leak from 5 min": {"type": "leak", "start_s": 300, "per_s": 0.0001, "cap": 0.3},
 }
 LEAK = EFFECTS["leak from 5 min"]
-BEYOND_MARGIN_S = 352.0
-"""When the leak passes the promotion margin (1.2 × 0.1 % + 0.5 %): 0.1 % + 0.01 % × 52 s."""
+LATE: list[tuple[str, dict[str, Any], float]] = [
+    ("good", {"type": "none"}, 0.0),
+    ("leak", LEAK, 352.0),
+    ("onset", EFFECTS["+5 % at 5 min"], 300.0),
+    ("slowing", {"type": "leak_latency", "start_s": 300, "per_s": 0.002, "cap": 2.0}, 350.0),
+]
+"""Name, effect, and when it is beyond the margin: 0.1 % + 0.01 % × 52 s = 1.2 × 0.1 % + 0.5 %; 50 s × 0.2 % = 10 %."""
 
 
 def load_simulator(path: str) -> ModuleType:
@@ -213,7 +219,7 @@ def draw(points: dict[str, tuple[float, float]]) -> str:
 def run_holdback(simulator: ModuleType, runs: int, seed: int) -> None:
     """95 % of the users after the promote gate, 5 % control until minute 10, beside the long bake."""
     for rps in (500, 5000):
-        for name, effect in (("good", {"type": "none"}), ("leak", LEAK), ("onset", EFFECTS["+5 % at 5 min"])):
+        for name, effect, begun in LATE:
             for kind, policy in (("holdback", {"bake_s": 0, "watch_s": 600}), ("long bake", {})):
                 objects: list[Any] = []
 
@@ -229,7 +235,6 @@ def run_holdback(simulator: ModuleType, runs: int, seed: int) -> None:
                 if effect["type"] == "none":
                     line += f", 95 % of the users after {wide:.0f} s" if kind == "holdback" else ""
                 else:
-                    begun = BEYOND_MARGIN_S if name == "leak" else 300.0
                     late = result["t"][result["verdict"] == simulator.ROLL] - begun
                     line += f", {sum(late <= 60) / runs:.3f} within 60 s of being beyond the margin"
                     line += f", {sum(late <= 70) / runs:.3f} within 60 s and two looks"
@@ -259,6 +264,19 @@ def run_edge(simulator: ModuleType, runs: int, seed: int) -> None:
                   f"upper 95 % end {upper95(hits, runs):.2%}", flush=True)  # fmt: skip
 
 
+def run_gate16(simulator: ModuleType, runs: int, seed: int) -> None:
+    """A doubling of 1 % errors at 50 requests/s: failed requests of the mean release, ours over Kayenta's."""
+    sc = scenario("bad-x2-noisy-base", 50, 0.01, effect={"type": "error_ratio", "ratio": 2.0})
+    mine, theirs = (
+        simulator.summarise(simulator.run(sc, rule, runs, seed))
+        for rule in (ours(simulator), simulator.RULES[PEERS["Kayenta RT"]])
+    )
+    ratio = mine["bad_all_mean"] / theirs["bad_all_mean"]
+    print(f"twice 1 % at 50 requests/s, {runs} releases: median {mine['bad_rollback_med']:.0f} (95 %: "
+          f"{mine['bad_rollback_p95']:.0f}) failed requests after {mine['t_rollback_med']:.0f} s; mean "
+          f"{mine['bad_all_mean']:.1f}, Kayenta RT {theirs['bad_all_mean']:.1f}: {ratio:.2f} times")  # fmt: skip
+
+
 def run_look() -> None:
     """Time one look: four metrics of the user's own, 20 buckets, all tests on."""
     bounds = (*(0.001 * 1.6**i for i in range(19)), math.inf)
@@ -285,7 +303,7 @@ def run_look() -> None:
 def main() -> int:
     """Run one of the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["table", "good", "holdback", "edge", "look"])
+    parser.add_argument("what", choices=["table", "good", "holdback", "edge", "gate16", "look"])
     parser.add_argument("--simulator", help="path of simulate.py")
     parser.add_argument("--runs", type=int, default=40, help="releases per cell")
     parser.add_argument("--rates", default="50,5000", help="requests per second of the table")
@@ -308,6 +326,8 @@ def main() -> int:
         run_good(simulator, options.releases, options.batch, options.seed, options.out)
     elif options.what == "holdback":
         run_holdback(simulator, options.runs, options.seed)
+    elif options.what == "gate16":
+        run_gate16(simulator, options.runs, options.seed)
     else:
         run_edge(simulator, options.runs, options.seed)
     return 0

@@ -25,6 +25,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "gitlab_mesh.core.judge"
@@ -151,9 +152,11 @@ def survives(name: str, tree: ast.Module, tests: list[str]) -> bool:
 def run_tests(tests: list[str]) -> int:
     """Run the tests in this process, in a fixed order, with few examples of each property."""
     import pytest
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 
-    settings.register_profile("mutation", derandomize=True, max_examples=20, deadline=None, database=None)
+    # A busy machine must not fail a health check: that would look like a mutant that was noticed.
+    unhurried: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+    settings.register_profile("mutation", derandomize=True, max_examples=20, database=None, **unhurried)
     settings.load_profile("mutation")
     folder = ROOT / "tests" / "core" / "judge"
     off = [word for plugin in ("randomly", "xdist", "cacheprovider") for word in ("-p", f"no:{plugin}")]
