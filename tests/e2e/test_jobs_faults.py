@@ -170,9 +170,7 @@ class TestIstiodHangs:
         self, runner: Runner
     ) -> None:
         before = runner.snapshot()
-        runner.configure(
-            rollout={"step_bake": "3s", "deadline": "30s", "drain": "4s"}, judge={"mode": "dry-run"}
-        )
+        runner.configure(rollout={"step_bake": "3s", "deadline": "30s", "drain": "4s"}, judge={"mode": "dry-run"})
         with runner.traffic() as traffic, runner.canary("1.5.0", pipeline=170) as job:
             runner.wait_weight(job, 20)
             wait_until("the step's confirmation", lambda: "confirm: done" in job.log, seconds=40, pause=0.1)
