@@ -40,6 +40,8 @@ def test_what_exists_is_a_conflict(api: Api, body: Object) -> None:
     assert again.refusal == (409, "AlreadyExists")
     assert again.message.endswith(' "a" already exists')
     assert again.body["details"]["name"] == "a"
+    wrong = {**body, "metadata": {"name": "a", "labels": {"a b": "c"}}}
+    assert api.admin.create(wrong).refusal == (422, "Invalid"), "what is invalid is refused for that first"
 
 
 def test_nothing_is_created_in_a_namespace_that_does_not_exist(api: Api) -> None:

@@ -10,6 +10,7 @@ from gitlab_mesh.sandbox.apiserver.deletion import Deleter
 from gitlab_mesh.sandbox.apiserver.options import WriteOptions
 from gitlab_mesh.sandbox.apiserver.ownership import Manager, decode_managers, encode_managers, owned_after_update
 from gitlab_mesh.sandbox.apiserver.resources import Resource
+from gitlab_mesh.sandbox.apiserver.status import already_exists
 from gitlab_mesh.sandbox.apiserver.store import ObjectStore
 from gitlab_mesh.sandbox.apiserver.validation import check_fields, validate
 
@@ -45,7 +46,7 @@ class Committer:
             managers: The new managers; None: from the difference between live and wanted.
 
         Raises:
-            StatusError: 400 and 422 for what a real server would not store.
+            StatusError: 400 and 422 for what a real server would not store, 409 for a second object of the same name.
         """
         check_fields(resource, wanted, options)
         metadata = wanted["metadata"]
@@ -53,6 +54,8 @@ class Committer:
         self._set_identity(resource, live, wanted)
         set_defaults(resource, wanted, live, number=self._store.version)
         validate(resource, wanted, live)
+        if live is None:
+            self._check_is_new(resource, metadata)
         if resource.counts_generation:
             _count_generation(resource, live, wanted)
         if managers is None:
@@ -68,6 +71,11 @@ class Committer:
             self._store.put(resource, wanted)
             return self._deleter.remove(resource, wanted)
         return self._store.put(resource, wanted)
+
+    def _check_is_new(self, resource: Resource, metadata: Mapping[str, Any]) -> None:
+        there = self._store.get(resource, metadata.get("namespace", ""), metadata["name"])
+        if there is not None:
+            raise already_exists(resource, metadata["name"], is_going="deletionTimestamp" in there["metadata"])
 
     def _set_identity(self, resource: Resource, live: dict[str, Any] | None, wanted: dict[str, Any]) -> None:
         """Fill in the metadata that only the server writes, and the first status of a new object."""

@@ -25,6 +25,13 @@ def schema_problems(resource: Resource, body: Body) -> list[Problem]:
         for index, subset in enumerate(spec.get("subsets") or []):
             if subset.get("name") is None:
                 problems.append((f"spec.subsets[{index}].name", "Required value"))
+    if resource.kind == "HTTPRoute":
+        refs = [(f"spec.parentRefs[{index}]", ref) for index, ref in enumerate(spec.get("parentRefs") or [])]
+        for index, rule in enumerate(spec.get("rules") or []):
+            refs += [
+                (f"spec.rules[{index}].backendRefs[{at}]", ref) for at, ref in enumerate(rule.get("backendRefs") or [])
+            ]
+        problems += [(f"{path}.name", "Required value") for path, ref in refs if ref.get("name") is None]
     if resource.kind == "VirtualService":
         for index, rule in enumerate(spec.get("http") or []):
             for at, route in enumerate(rule.get("route") or []):

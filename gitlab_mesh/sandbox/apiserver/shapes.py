@@ -94,6 +94,17 @@ _WORKLOAD: Shape = {
     }
 }
 
+
+def _close(shape: Shape) -> Shape:
+    """Return the shape of an HTTPRoute's spec, rule, match or reference closed; filters have more than is named."""
+    if isinstance(shape, list):
+        return [_close(item) for item in shape]
+    if not isinstance(shape, dict):
+        return shape
+    lists = ("parentRefs", "rules", "matches", "backendRefs")
+    return {CLOSED: _ANY, **{key: _close(below) if key in lists else below for key, below in shape.items()}}
+
+
 _DESTINATION: Shape = {CLOSED: _ANY, "host": "string", "subset": "string", "port": {"number": "integer"}}
 _ROUTE: Shape = {CLOSED: _ANY, "destination": _DESTINATION, "weight": "integer", "headers": {}}
 _TEXT_MATCH: Shape = {"exact": "string", "prefix": "string", "regex": "string"}
@@ -221,7 +232,7 @@ SHAPES: dict[str, Shape] = {
         "endpoints": [{"addresses": ["string"], "nodeName": "string", "targetRef": {"name": "string"}}],
         "ports": [{"name": "string", "port": "integer", "protocol": "string"}],
     },
-    "HTTPRoute": {"spec": HTTP_ROUTE},
+    "HTTPRoute": {"spec": _close(HTTP_ROUTE)},
     "AuthorizationPolicy": {"spec": {"selector": {"matchLabels": _STRINGS}, "action": "string", "rules": [{}]}},
     "PeerAuthentication": {"spec": {"selector": {"matchLabels": _STRINGS}, "mtls": {"mode": "string"}}},
 }

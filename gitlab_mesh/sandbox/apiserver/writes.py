@@ -15,7 +15,6 @@ from gitlab_mesh.sandbox.apiserver.patches import APPLY, JSON_PATCH, MERGE_PATCH
 from gitlab_mesh.sandbox.apiserver.resources import Resource, resource_of_kind
 from gitlab_mesh.sandbox.apiserver.status import (
     StatusError,
-    already_exists,
     bad_request,
     conflict,
     internal_error,
@@ -56,9 +55,6 @@ class Writer:
             if not metadata.get("name") and metadata.get("generateName"):
                 metadata["name"] = metadata["generateName"] + self.store.new_suffix()
             self._check_namespace(resource, metadata)
-            there = self.store.get(resource, metadata.get("namespace", ""), metadata.get("name", ""))
-            if there:
-                raise already_exists(resource, metadata["name"], is_going="deletionTimestamp" in there["metadata"])
             me = self._manager(target, options)
             return self._committer.commit(resource, None, wanted, me, options, None)
 
