@@ -22,14 +22,31 @@ _NEEDED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("autoscaling", "horizontalpodautoscalers", ("get", "patch")),
 )
 
+_GATEWAY_API: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("gateway.networking.k8s.io", "httproutes", ("get", "list", "patch")),
+    ("", "services", ("get", "delete")),
+)
+"""For HTTPRoutes: the Services of the sides go at the end. Deleting any Service is a right that others do not need."""
 
-def guard_rights(namespace: str) -> tuple[AccessRule, ...]:
-    """Everything that ending any service's rollout needs; nothing can be created with it, no pod be asked."""
-    return tuple(AccessRule(verb, group, resource, namespace) for group, resource, verbs in _NEEDED for verb in verbs)
+
+def guard_rights(namespace: str, *, gateway_api: bool = False) -> tuple[AccessRule, ...]:
+    """Everything that ending any service's rollout needs; nothing can be created with it, no pod be asked.
+
+    Args:
+        namespace: Whose services are guarded.
+        gateway_api: Those that are released through an HTTPRoute, too.
+    """
+    needed = (*_NEEDED, *(_GATEWAY_API if gateway_api else ()))
+    return tuple(AccessRule(verb, group, resource, namespace) for group, resource, verbs in needed for verb in verbs)
 
 
 def render_guard(
-    *, namespace: str, image: str, schedule: str = "*/2 * * * *", every_namespace: bool = False
+    *,
+    namespace: str,
+    image: str,
+    schedule: str = "*/2 * * * *",
+    every_namespace: bool = False,
+    gateway_api: bool = False,
 ) -> list[dict[str, Any]]:
     """Return ServiceAccount, (Cluster)Role, its binding, and the CronJob.
 
@@ -38,10 +55,11 @@ def render_guard(
         image: A container image with gitlab-mesh in it.
         schedule: Of the CronJob.
         every_namespace: Guard the services of the whole cluster; needs a ClusterRole.
+        gateway_api: Guard services that are released through an HTTPRoute, too.
     """
     where = {} if every_namespace else {"namespace": namespace}
     kind = "ClusterRole" if every_namespace else "Role"
-    rules = [*render_rules(guard_rights(namespace)), _rule("", "events", "create")]
+    rules = [*render_rules(guard_rights(namespace, gateway_api=gateway_api)), _rule("", "events", "create")]
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": namespace}},
         {"apiVersion": f"{_RBAC}/v1", "kind": kind, "metadata": {"name": NAME, **where}, "rules": rules},

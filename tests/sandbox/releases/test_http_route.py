@@ -16,6 +16,7 @@ import pytest
 from gitlab_mesh.adapters.load import LoadPlan, load_command
 from gitlab_mesh.cli.demo_run import mesh_yaml
 from gitlab_mesh.config.load import load_config
+from gitlab_mesh.driver.guarding import render_guard
 from gitlab_mesh.driver.rights import render_rbac
 from gitlab_mesh.sandbox.shop import HOST, RULES
 from gitlab_mesh.sandbox.world import Sandbox, SandboxSpec
@@ -56,10 +57,17 @@ def smallest_rights() -> tuple[dict[str, Any], ...]:
     return tuple(item for item in rendered if item["kind"] == "Role")
 
 
+def rights_of_the_guard() -> tuple[dict[str, Any], ...]:
+    rendered = render_guard(namespace="shop", image="registry.example/gitlab-mesh:1", gateway_api=True)
+    return tuple(item for item in rendered if item["kind"] == "Role")
+
+
 @pytest.fixture
 def shop() -> Iterator[Sandbox]:
     """A shop whose team uses the Gateway API, with users."""
-    with Sandbox.start(SandboxSpec(rules={**RULES, "deployer": smallest_rights()})) as sandbox:
+    with Sandbox.start(
+        SandboxSpec(rules={**RULES, "deployer": smallest_rights(), "guard": rights_of_the_guard()})
+    ) as sandbox:
         client = sandbox.client()
         for kind, name in (("VirtualService", "shop"), ("DestinationRule", "shop"), ("Gateway", "shop-gateway")):
             client.delete(kind, "shop", name)
@@ -135,10 +143,19 @@ def test_a_killed_release_is_taken_back_from_the_cluster_alone(shop: Sandbox) ->
     code, status = run_job(shop, "status")
     assert (code, "phase step" in status or "step" in status) == (0, True), status
     shop.config.unlink()
-    code, log = run_job(shop, "recover", "--namespace", "shop", "--expired")
+    code, log = run_job(shop, "recover", "--namespace", "shop", "--expired", user="guard")
     assert code == 0, log
     assert owned(shop) == before
     assert shop.requests_failed_by_mesh == 0
+
+
+def test_a_dry_run_prints_every_patch_and_writes_nothing(shop: Sandbox) -> None:
+    before = owned(shop)
+    code, log = run_job(shop, "canary", "--image", "registry.example/shop:good", "--dry-run")
+    assert code == 0, log
+    assert log.count("patch HTTPRoute shop/shop") >= 6, log  # prepare twice, steps, everything, nothing, put back
+    assert "delete Service shop-canary" in log
+    assert owned(shop) == before
 
 
 def wait_for_weight(sandbox: Sandbox) -> int:
