@@ -91,6 +91,7 @@ def prepare(run: Run, action: Action, state: RolloutState) -> None:
     )
     pin(run.ports.cluster, run.ledger.record.originals)
     run.applied(run.ports.router.apply(change), 0.0)
+    run.watch.look_before()
     hotfix = f"hotfix ({record.hotfix}): " if record.hotfix else ""
     started = f"{hotfix}{record.image}, {state.plan.said}; {record.driver.url}"
     run.events.write("ReleaseStarted", started, warning=bool(hotfix))

@@ -173,6 +173,8 @@ class Narrator:
         stable, canary = (self.timeline.served[side] for side in Side)
         if canary[0] or stable[0]:
             facts["served by the canary"] = f"{format_count(canary[0])} requests, {format_count(canary[1])} failed"
+        if self.timeline.refused:
+            facts["refused before a pod was chosen"] = f"{format_count(self.timeline.refused)} requests, of either side"
         sections: list[Section] = list(self.timeline.sections(self.elapsed))
         links = [Link(label, url) for label, url in service.links.items()]
         if end is not None and self.ports.report_url:

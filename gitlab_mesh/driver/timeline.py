@@ -32,11 +32,13 @@ class Timeline:
         judgement: The last one.
         objection: When, at which share (0–1) and why the judge rejected first; None: it did not.
         served: Requests and errors a side since judging began.
+        refused: Requests that were refused before a pod of either side was chosen.
     """
 
     judgement: Judgement | None = None
     objection: tuple[float, float, str] | None = None
     served: dict[Side, list[int]] = field(default_factory=lambda: {side: [0, 0] for side in Side})
+    refused: int = 0
     _weights: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, 0.0)])
     _series: dict[str, dict[Side, list[tuple[float, float]]]] = field(default_factory=dict)
     _bands: list[Band] = field(default_factory=list)

@@ -14,25 +14,18 @@ from gitlab_mesh.core.judge.samples import SampleWriter
 from gitlab_mesh.core.mesh.route import RouteState
 from gitlab_mesh.core.mesh.weights import find_grain
 from gitlab_mesh.core.metrics.counts import Counts, Side, SideTarget, Snapshot
-from gitlab_mesh.core.metrics.share import observed_share_contradicts
-from gitlab_mesh.core.metrics.window import Increments, MeterState, advance, mark
+from gitlab_mesh.core.metrics.window import Increments
 from gitlab_mesh.core.rollout import Drift, Evidence
 from gitlab_mesh.core.workload import SideState
 from gitlab_mesh.driver.judging import JudgeLike
 from gitlab_mesh.driver.release import targets_of
 from gitlab_mesh.driver.timeline import Timeline
+from gitlab_mesh.driver.window import Window
 from gitlab_mesh.driver.workloads import health_of, read_workload
 from gitlab_mesh.errors import GitlabMeshError, ObjectMissingError
 from gitlab_mesh.job import ServicePorts
 
 __all__ = ["Watch"]
-
-
-SHARE_ALPHA = 1e-4
-"""Chance that a step's confirmation waits although the share is right; it only waits then."""
-
-RATE_SECONDS = 8.0
-"""Shortest time over which a rate of requests is believed: two looks, as a rule."""
 
 
 @dataclass
@@ -59,14 +52,11 @@ class Watch:
     expected: float | None = None
     former: float | None = None
     version: str = ""
-    meter: MeterState = field(default_factory=MeterState)
+    window: Window = field(default_factory=Window)
     route: RouteState | None = None
     judging_since: float | None = None
-    requests: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     quiet_looks: int = 0
     written_at: float = 0.0
-    seen_looks: int = 0
-    seconds: float = 0.0
     samples: list[str] = field(default_factory=list)
     _writer: SampleWriter = field(init=False)
 
@@ -83,11 +73,9 @@ class Watch:
         self.route, self.expected, self.version = route, share, route.version
         if share > 0:  # until it is seen to be followed, proxies may follow the one before
             self.former = min(share, self.former or share)
-        self.meter = mark(self.meter)
-        self.requests = dict.fromkeys(Side, 0)
-        self.quiet_looks = self.seen_looks = 0
+        self.window.begin()
+        self.quiet_looks = 0
         self.written_at = self._elapsed()
-        self.seconds = 0.0
         if self.judging_since is None and share > 0:
             self.judging_since = self.ports.clock.monotonic()
         self.timeline.weight(self._elapsed(), share)
@@ -97,6 +85,11 @@ class Watch:
         self.route, self.expected = None, 0.0
         self.timeline.weight(self._elapsed(), 0.0)
 
+    def look_before(self) -> None:
+        """Before the canary exists: what senders refuse as a rule is not held against it."""
+        stable, _ = self._sides()
+        self.window.note_usual(self._read_source(targets_of(self.service, self.route, stable, None)))
+
     def look(self) -> Evidence:
         """Read everything once and judge it."""
         stable, canary = self._sides()
@@ -105,9 +98,10 @@ class Watch:
         # Counts first, then the route: a foreign write between the two spoils this window, not the next one.
         drift, lost, clean = self._check_route()
         if clean:
-            increments = self._advance(snapshot, targets)
+            increments = self.window.advance(snapshot, targets, self.service.metrics.max_age)
         else:
-            self.meter, increments = mark(self.meter), Increments(problems=snapshot.problems)
+            self.window.spoil()
+            increments = Increments(problems=snapshot.problems)
         judgement = self._judge(increments, stable, canary, clean=clean and drift is None)
         contradicts = self._contradicts()
         if contradicts is False and self.expected:
@@ -115,7 +109,7 @@ class Watch:
         return Evidence(
             judgement=judgement,
             standing=self.judge.standing if self.judge is not None and judgement is not None else None,
-            rate=self._rate(),
+            rate=self.window.rate,
             grain=find_grain(self.route.objects.values(), sum(self.route.pair)) if self.route is not None else 100,
             contradicts=contradicts,
             pending=self.route.pending if self.route is not None else "",
@@ -136,15 +130,15 @@ class Watch:
             return Evidence(canary_flat=True, stable=health_of(stable), drift=drift)
         if self.route is None:  # without a route nobody knows who is lagging and who never asked it
             return Evidence(canary=health_of(canary), stable=health_of(stable))
-        before = self.seen_looks
+        before = self.window.looks
         if self._elapsed() - self.written_at < self.service.rollout.drain * 3 / 4:
-            self.requests = dict.fromkeys(Side, 0)  # proxies may be following just now: the last quarter tells
+            self.window.forget()  # proxies may be following just now: the last quarter tells
         targets = targets_of(self.service, self.route, stable, canary)
-        increments = self._advance(self._read_source(targets), targets)
-        if self.seen_looks > before:
+        increments = self.window.advance(self._read_source(targets), targets, self.service.metrics.max_age)
+        if self.window.looks > before:
             self.quiet_looks = 0 if increments.canary.requests else self.quiet_looks + 1
         flat: bool | None = None
-        if self.seen_looks and self.quiet_looks != 1:  # one quiet look may be chance, two in a row are flat
+        if self.window.looks and self.quiet_looks != 1:  # one quiet look may be chance, two in a row are flat
             flat = self.quiet_looks > 1
         if self.route.pending:  # known to lag: that nobody came so far says nothing about the next request
             flat = False
@@ -159,10 +153,9 @@ class Watch:
 
     def _follows(self) -> bool | None:
         """Whether more than half of the canary's former share is gone while it drains."""
-        stable, canary = self.requests[Side.STABLE], self.requests[Side.CANARY]
-        if not self.former or stable + canary == 0:
+        if not self.former or self.window.total == 0:
             return None
-        return canary < (stable + canary) * self.former / 2
+        return self.window.requests[Side.CANARY] < self.window.total * self.former / 2
 
     def _drift_while_draining(self) -> Drift | None:
         """Say who gave the canary a weight again after we wrote 0."""
@@ -219,16 +212,6 @@ class Watch:
             return Drift(route.writer, route.share), "", False
         return None, "", version == before
 
-    def _advance(self, snapshot: Snapshot, targets: tuple[SideTarget, ...]) -> Increments:
-        max_age = self.service.metrics.max_age
-        self.meter, increments = advance(self.meter, snapshot, max_age_seconds=max_age, targets=targets)
-        if increments.seconds > 0:
-            self.seen_looks += 1
-            self.seconds += increments.seconds
-            self.requests[Side.STABLE] += increments.stable.requests
-            self.requests[Side.CANARY] += increments.canary.requests
-        return increments
-
     def _read_source(self, targets: tuple[SideTarget, ...]) -> Snapshot:
         try:
             return self.ports.metrics.read(targets)
@@ -243,7 +226,7 @@ class Watch:
         comparable = self.expected is None or self.expected < 1  # at 100 % there is no stable to compare with
         if self.judge is not None and self.judging_since is not None and comparable:
             health = {Side.STABLE: health_of(stable), Side.CANARY: health_of(canary)}
-            empty = Counts()
+            empty, refused = Counts(), self.window.refused(self.service.judge)
             look = Look(
                 time_seconds=self.ports.clock.monotonic() - self.judging_since,
                 stable=increments.stable if clean else empty,
@@ -251,27 +234,19 @@ class Watch:
                 weight=self.expected if clean else None,
                 health={side: state for side, state in health.items() if state is not None},
                 user=increments.user,
-                problems=increments.problems,
+                problems=(*increments.problems, *((refused,) if refused else ())),
                 faults=increments.faults,
             )
             judgement = self.judge.look(look)
             self.samples.append(self._writer.render(look))
+        self.timeline.refused = self.window.refusals.total
         self.timeline.look(self._elapsed(), sides, judgement)
         return judgement
 
-    def _rate(self) -> float | None:
-        """Requests per second of both sides since the last write, once they were watched long enough."""
-        if self.seconds < RATE_SECONDS:
-            return None
-        return sum(self.requests.values()) / self.seconds
-
     def _contradicts(self) -> bool | None:
-        stable, canary = self.requests[Side.STABLE], self.requests[Side.CANARY]
         if self.route is not None and self.route.pending:
             return True
-        if self.expected is None or stable + canary == 0:
-            return None
-        return observed_share_contradicts(stable, canary, self.expected, alpha=SHARE_ALPHA)
+        return self.window.contradicts(self.expected)
 
     def _elapsed(self) -> float:
         return self.ports.clock.monotonic() - self.started

@@ -20,6 +20,7 @@ from gitlab_mesh.core.record import Record
 from gitlab_mesh.core.report.model import Outcome
 from gitlab_mesh.core.rollout import Action, End, Evidence, Phase, RolloutState, Verb, raising, way_in
 from gitlab_mesh.driver import beginning, ending, executor, recovery, replacing, resuming, taking, watch
+from gitlab_mesh.driver import window as driver_window
 from gitlab_mesh.driver.ledger import Ledger
 from gitlab_mesh.driver.narrator import Narrator
 from gitlab_mesh.driver.run import Run
@@ -336,7 +337,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("only the weights are compared, not the version", ("S6", "S7"), (
         (RouteState, "version", _value(property(lambda self: ""))),
     )),
-    Mutant("a window goes on after a foreign write", ("S6",), ((watch, "mark", lambda was: lambda state: state),)),
+    Mutant("a window goes on after a foreign write", ("S6",), (
+        (driver_window, "mark", lambda was: lambda state: state),
+    )),
     Mutant("a failed reading is made up", ("S7",), ((watch.Watch, "_read_source", _gap_filler),)),
     Mutant("NaN counts as requests", ("S7",), ((window, "select_sound", _believes_all),)),
     Mutant("no deadline", ("S8",), (
