@@ -178,4 +178,12 @@ def summarize_posture(mesh: Mesh) -> dict[str, str]:
         "workloads under default deny": sum(has_default_deny(mesh, item) for item in workloads),
         "workloads that require a token": sum(requires_token(mesh, item) for item in workloads),
     }
-    return {name: f"{count} of {total} ({100 * count // total} %)" for name, count in counts.items()}
+    shares = {name: f"{count} of {total} ({100 * count // total} %)" for name, count in counts.items()}
+    unknown = sum(not mesh.in_mesh(item) and not _known(mesh, item) for item in workloads)
+    if unknown:
+        shares["workloads in the mesh"] += f"; {unknown} in namespaces that were not read"
+    return shares
+
+
+def _known(mesh: Mesh, workload: Workload) -> bool:
+    return workload.namespace in mesh.namespaces or mesh.is_outside(workload)

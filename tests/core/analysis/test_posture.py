@@ -133,3 +133,10 @@ def test_a_token_is_required_when_nothing_passes_without(rules: str, required: b
 
 def test_no_workloads_no_posture() -> None:
     assert summarize_posture(mesh(pod=policy(""))) == {}
+
+
+def test_a_pod_in_a_namespace_that_was_not_read_may_be_in_the_mesh() -> None:
+    space = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio-injection: %s}}"
+    assert summarize_posture(mesh())["workloads in the mesh"] == "0 of 1 (0 %); 1 in namespaces that were not read"
+    assert summarize_posture(mesh(space % "enabled"))["workloads in the mesh"] == "1 of 1 (100 %)"
+    assert summarize_posture(mesh(space % "disabled"))["workloads in the mesh"] == "0 of 1 (0 %)"

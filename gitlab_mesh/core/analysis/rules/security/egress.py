@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gitlab_mesh.core.analysis.examples import example
 from gitlab_mesh.core.analysis.mesh import Mesh
-from gitlab_mesh.core.analysis.model import Document, Level, Problem, mapping, texts
+from gitlab_mesh.core.analysis.model import Document, Level, Problem, dicts, mapping, texts
 from gitlab_mesh.core.analysis.names import covers
 from gitlab_mesh.core.analysis.places import field_rule
 from gitlab_mesh.core.analysis.registry import object_rule, rule
@@ -117,11 +117,19 @@ def check_plain(mesh: Mesh) -> Iterator[Problem]:
         )
     ]
     for document, i, host in _external(mesh):
+        if _is_local(document):
+            continue
         ports = [mapping(port) for port in document.spec.get("ports") or ()]
         plain = [port for port in ports if str(port.get("protocol", "")).upper() in ("HTTP", "HTTP2", "GRPC")]
         if plain and not any(covers(pattern, host) for pattern in secured):
             message = f"port {plain[0].get('number')} of {host} is called without TLS"
             yield Problem(document, ("spec", "hosts", i), message)
+
+
+def _is_local(entry: Document) -> bool:
+    """Say whether all of its endpoints are in the pod itself: an authorizer as a second container, say."""
+    addresses = [str(item.get("address")) for _, item in dicts(entry.spec.get("endpoints"))]
+    return bool(addresses) and all(address.startswith(("127.", "::1", "unix:")) for address in addresses)
 
 
 _THROUGH = example(

@@ -21,13 +21,18 @@ def _rule(mode: str, more: str = "") -> str:
 
 
 def _modes(mesh: Mesh) -> Iterator[tuple[Document, Path, str, str]]:
-    """Yield (DestinationRule, path, host, mode) of every TLS setting for a host of the cluster."""
+    """Yield (DestinationRule, path, host, mode) of every TLS setting for a host of the mesh.
+
+    Istio's own namespace is none: istiod serves TLS without a sidecar.
+    """
     suffix = f".svc.{mesh.options.cluster_domain}"
+    istio = f".{mesh.options.root_namespace}{suffix}"
     for document in mesh.of("DestinationRule"):
         host = document.spec.get("host")
         if not isinstance(host, str):
             continue
-        if mesh.fqdn(host, document.namespace).endswith(suffix) or host in ("*", "*.local"):
+        name = mesh.fqdn(host, document.namespace)
+        if (name.endswith(suffix) and not name.endswith(istio)) or host in ("*", "*.local"):
             for path, policy in traffic_policies(document):
                 mode = mapping(policy.get("tls")).get("mode")
                 if isinstance(mode, str):
