@@ -102,11 +102,11 @@ def mesh_hosts(
     by_host = [(host, one) for one in bound for host in one.hosts]
     hosts: list[Json] = []
     for service in services:
-        winner = _winner(service.host, by_host, destinations)
+        bound_here = _bound_to(service.host, by_host, destinations)
         for port in service.ports:
             routes = [_plain_route(cluster_name(port, "", service.host))]
-            if winner:
-                routes = translate_routes(winner, _mesh_context(port, client), destinations)
+            if bound_here:
+                routes = _mesh_routes(bound_here, _mesh_context(port, client), destinations)
             domains = service_domains(
                 service.name,
                 service.namespace,
@@ -117,10 +117,10 @@ def mesh_hosts(
             hosts.append({"name": f"{service.host}:{port}", "domains": domains, "routes": routes})
     known = {service.host for service in services}
     for host in dict.fromkeys(host for host, _ in by_host if host not in known):
-        winner = _winner(host, [item for item in by_host if item[0] == host], destinations)
-        if winner:
+        bound_here = _bound_to(host, [item for item in by_host if item[0] == host], destinations)
+        if bound_here:
             domains = ["*"] if host == "*" else [host, f"{host}:{_DEFAULT_PORT}"]
-            routes = translate_routes(winner, _mesh_context(_DEFAULT_PORT, client), destinations)
+            routes = _mesh_routes(bound_here, _mesh_context(_DEFAULT_PORT, client), destinations)
             hosts.append({"name": f"{host}:{_DEFAULT_PORT}", "domains": domains, "routes": routes})
     hosts = _without_doubles(hosts, destinations.warn)
     if not any("*" in host["domains"] for host in hosts):
@@ -146,16 +146,26 @@ def _mesh_context(port: int, client: ProxyPod) -> RouteContext:
     return RouteContext(port, frozenset({"mesh"}), client.labels, client.namespace)
 
 
-def _winner(
+def _bound_to(
     host: str, by_host: Sequence[tuple[str, VirtualService]], destinations: Destinations
-) -> VirtualService | None:
+) -> list[VirtualService]:
+    """Return whose routes a host has: the oldest VirtualService's, or those of all HTTPRoutes."""
     matching = best_match(host, by_host)
-    for loser in matching[1:]:
+    if not matching:
+        return []
+    oldest = matching[0]
+    bound = [one for one in matching if one.gateway_api] if oldest.gateway_api else [oldest]
+    for loser in (one for one in matching if one not in bound):
         destinations.warn.append(
-            f"{loser.owner}: host {host} inside the mesh belongs to the older {matching[0].owner} already; "
+            f"{loser.owner}: host {host} inside the mesh belongs to the older {oldest.owner} already; "
             "which of them wins is undefined in Istio, here it is the older"
         )
-    return matching[0] if matching else None
+    return bound
+
+
+def _mesh_routes(bound: Sequence[VirtualService], context: RouteContext, destinations: Destinations) -> list[Json]:
+    routes = [route for one in bound for route in translate_routes(one, context, destinations)]
+    return routes if len(bound) == 1 else sort_by_precedence(routes)
 
 
 def _plain_route(cluster: str) -> Json:

@@ -370,6 +370,18 @@ def redirected(**fields: Any) -> Shape:
     return route({"filters": [{"type": "RequestRedirect", "requestRedirect": fields}]}, requests=(get("/a/b?c=1"),))
 
 
+def two_routes() -> Shape:
+    """Two HTTPRoutes of one host and Service: the most specific match goes first, whoever's it is."""
+    first = route(backends(), requests=(get("/a"), get("/b"), get("/a", x_a="1")))
+    prefix = {"path": {"type": "PathPrefix", "value": "/a"}}
+    more = route(
+        backends(ref("echo-v2"), matches=[prefix]),
+        backends(matches=[{**prefix, "headers": [{"name": "x-a", "value": "1"}]}]),
+    ).objects[1]
+    second = {**more, "metadata": {**more["metadata"], "name": "second"}}
+    return Shape((*first.objects, second), first.requests)
+
+
 HTTP_ROUTES = {
     "path exact": when({"path": {"type": "Exact", "value": "/a"}}, get("/a"), get("/a/"), get("/a?b=1")),
     "path prefix": when(
@@ -448,6 +460,7 @@ HTTP_ROUTES = {
     "timeout of a backend": route(
         backends(timeouts={"request": "2s", "backendRequest": "200ms"}), requests=(get("/slow"),)
     ),
+    "two HTTPRoutes": two_routes(),
     "any hostname": route(
         backends(ref("echo-v2")), hostnames=[], requests=(get(), Request(host="any.example", door="gateway"))
     ),
