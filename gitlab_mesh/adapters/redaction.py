@@ -9,14 +9,17 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
-__all__ = ["REDACTED", "Redactor"]
+__all__ = ["REDACTED", "Redactor", "secrets_of"]
 
 REDACTED = "[redacted]"
 _SHORTEST = 5
 """Shorter "secrets" would blank out ordinary words, which helps nobody and hides the log."""
+
+_SHORTEST_OF_VARIABLE = 8
+"""A variable may be called a secret and hold a plain word, such as ``true``."""
 
 # Every repetition that follows a free start is bounded: a hostile log must not be able to make this slow.
 _NAME = r"(?:token|passw(?:or)?d|secret|api[_-]?key|private[_-]?key)[\w-]{0,40}[\"']?"
@@ -36,6 +39,15 @@ _PATTERNS = (
         rf"\1{REDACTED}",
     ),
 )
+
+
+_SECRET_VARIABLE = re.compile(r"(TOKEN|PASSWORD|PASSWD|SECRET|API_KEY|ACCESS_KEY|PRIVATE_KEY|WEBHOOK_URL)$")
+
+
+def secrets_of(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the values of the variables whose names say that they are secret; paths of files are none."""
+    named = (value.strip() for name, value in environ.items() if _SECRET_VARIABLE.search(name.upper()))
+    return tuple(value for value in named if len(value) >= _SHORTEST_OF_VARIABLE and not value.startswith("/"))
 
 
 class Redactor:

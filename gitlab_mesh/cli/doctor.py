@@ -13,7 +13,7 @@ from gitlab_mesh.adapters.artifacts import DirectoryArtifacts
 from gitlab_mesh.adapters.clock import Interrupts
 from gitlab_mesh.adapters.console import CIConsole
 from gitlab_mesh.adapters.kubernetes.kubeconfig import find_target
-from gitlab_mesh.adapters.redaction import Redactor
+from gitlab_mesh.adapters.redaction import Redactor, secrets_of
 from gitlab_mesh.cli.job import job
 from gitlab_mesh.cli.run import write_artifacts
 from gitlab_mesh.cli.wiring import Wiring
@@ -101,7 +101,7 @@ def run_doctor_job(
     found: Job, values: Mapping[str, Any], *, overrides: Mapping[str, str], environ: Mapping[str, str]
 ) -> int:
     """Run it, write the report, return the exit code."""
-    redact = Redactor(token.value for token in read_ci(environ).tokens)
+    redact = Redactor(secrets_of(environ))
     console = CIConsole(environ=environ, redact=redact)
     result = found.run(DoctorWiring(values, overrides, environ, console), values)
     write_artifacts(DirectoryArtifacts(Path(values.get("output") or "mesh-out"), redact=redact), result, console)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -80,6 +81,9 @@ def main() -> None:
 
 
 def _say(text: str) -> None:
+    from gitlab_mesh.adapters.redaction import Redactor, secrets_of
+
+    text = Redactor(secrets_of(os.environ))(text)
     try:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()

@@ -13,7 +13,7 @@ from gitlab_mesh.adapters.ci_env import CIContext, read_ci
 from gitlab_mesh.adapters.clock import Interrupts
 from gitlab_mesh.adapters.console import CIConsole
 from gitlab_mesh.adapters.manifest import read_manifest
-from gitlab_mesh.adapters.redaction import Redactor
+from gitlab_mesh.adapters.redaction import Redactor, secrets_of
 from gitlab_mesh.cli.plugins import NOTIFIER_API, load_group
 from gitlab_mesh.cli.wiring import Wiring
 from gitlab_mesh.config.load import load_config
@@ -45,7 +45,7 @@ _NOTIFIED = (10, 23)
 def run_job(job: Job, values: Mapping[str, Any], *, overrides: Mapping[str, str], environ: Mapping[str, str]) -> int:
     """Run the job to its end and return the exit code; never raises an error of ours."""
     ci = read_ci(environ)
-    redact = Redactor(token.value for token in ci.tokens)
+    redact = Redactor(secrets_of(environ))
     console = CIConsole(environ=environ, redact=redact)
     interrupts = Interrupts()
     interrupts.install()
