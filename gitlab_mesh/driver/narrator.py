@@ -53,6 +53,7 @@ class Narrator:
     _began: str = field(init=False)
     _announced: bool = False
     _objected: bool = False
+    _bound_said: bool = False
 
     def __post_init__(self) -> None:
         self._began = self.ports.clock.now().isoformat(timespec="seconds")
@@ -83,7 +84,7 @@ class Narrator:
         console = self.ports.console
         match action.verb:
             case Verb.LOOK | Verb.DRAIN | Verb.AWAIT_CANARY | Verb.AWAIT_STABLE | Verb.AWAIT_GONE:
-                self._object(state)
+                self._say_once(state)
                 stable, canary = (self.timeline.served[side][0] for side in Side)
                 now = self.ports.clock.monotonic()
                 console.progress(say_progress(state, action, evidence, served=(stable, canary), now=now))
@@ -108,8 +109,11 @@ class Narrator:
             self._prepare()
             self.feedback.offer(self.report(state, None))
 
-    def _object(self, state: RolloutState) -> None:
-        """A judge that only reports says once, and at once, what it would have done."""
+    def _say_once(self, state: RolloutState) -> None:
+        """Say once at which latency is compared; a judge that only reports says once what it would have done."""
+        if self.timeline.latency_bound and not self._bound_said:
+            self._bound_said = True
+            self.ports.console.line(f"latency is compared at {self.timeline.latency_bound}")
         if not state.plan.enforce and self.timeline.objection is not None and not self._objected:
             self._objected = True
             self.ports.console.line(say_opinion(self.timeline)[1], tone="warn")
@@ -173,6 +177,8 @@ class Narrator:
         stable, canary = (self.timeline.served[side] for side in Side)
         if canary[0] or stable[0]:
             facts["served by the canary"] = f"{format_count(canary[0])} requests, {format_count(canary[1])} failed"
+        if self.timeline.latency_bound:
+            facts["latency is compared at"] = self.timeline.latency_bound
         if self.timeline.refused:
             facts["refused before a pod was chosen"] = f"{format_count(self.timeline.refused)} requests, of either side"
         sections: list[Section] = list(self.timeline.sections(self.elapsed))

@@ -38,6 +38,7 @@ class Case:
         word: "ended", "left alone", "failed", or "" while undecided.
         why: One sentence.
         error: What went wrong.
+        asks: Seconds that ``--expired`` would watch its lease; 0: that was done, or there is nothing to watch.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Case:
     error: GitlabMeshError | None = None
     lease: LeaseState | None = None
     since: float = 0.0
+    asks: float = 0.0
 
     @property
     def phase(self) -> str:
@@ -140,8 +142,10 @@ def _decide_now(case: Case, *, expired: bool) -> None:
     elif case.lease is None or not case.lease.holder:
         _end(case, "nobody holds its lease")
     elif not expired:
-        hint = "--expired watches whether it is renewed, gitlab-mesh job rollback ends it at once"
-        case.leave(f"its lease is held by {case.lease.holder}; {hint}")
+        case.leave(
+            f"its lease is held by {case.lease.holder}, who may be driving it; nobody asked whether it still does"
+        )
+        case.asks = case.lease.duration_seconds
 
 
 def _watch(case: Case) -> None:

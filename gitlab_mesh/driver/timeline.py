@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gitlab_mesh.core.judge.model import Judgement
 from gitlab_mesh.core.metrics.counts import Counts, Side
+from gitlab_mesh.core.report.formatting import format_percent
 from gitlab_mesh.core.report.model import (
     Band,
     Mark,
@@ -81,6 +82,18 @@ class Timeline:
             self.judgement = judgement
             if judgement.rejected and self.objection is None:
                 self.objection = (time, self._weights[-1][1] / 100, judgement.reason)
+
+    @property
+    def latency_bound(self) -> str:
+        """Say at which latency the sides are compared, and where it comes from; "" while it is not known."""
+        verdicts = self.judgement.verdicts if self.judgement is not None else ()
+        found = next((verdict for verdict in verdicts if verdict.metric == "latency" and verdict.label), None)
+        if found is None:
+            return ""
+        slow = f"; {format_percent(found.stable)} of them are slower" if found.stable is not None else ""
+        bound = found.label.removeprefix("slower than ")
+        chosen = "of the buckets' bounds that are chosen anew in each release from stable's own latencies"
+        return f"{bound}, the one that decides now {chosen}{slow}"
 
     def sections(self, now: float) -> tuple[Section, ...]:
         """Return evidence and charts as sections."""

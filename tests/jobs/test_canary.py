@@ -10,6 +10,7 @@ import pytest
 
 from gitlab_mesh.config.model import HttpSmoke, SmokeCheck
 from gitlab_mesh.core.record import Driver
+from gitlab_mesh.core.report.formatting import format_seconds
 from gitlab_mesh.core.report.model import Outcome
 from gitlab_mesh.errors import GitlabMeshError, TransientError
 from gitlab_mesh.ports import Object
@@ -38,6 +39,8 @@ def test_a_good_release_is_promoted_and_only_stables_image_changes() -> None:
     assert record.last_good.image.endswith(":1.5.0")
     assert ports.deployments.states[-1] == ("production", "success")
     assert "promoted" in ports.notes.bodies["shop"]
+    assert ports.console.text.count("chosen anew in each release from stable's own latencies") == 1
+    assert result.report.facts["latency is compared at"].startswith(f"{format_seconds(0.05)}, the one that decides now")
 
 
 def test_a_bad_release_is_taken_back_and_everything_is_as_before() -> None:

@@ -11,6 +11,7 @@ import pytest
 from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.core.record import Driver
 from gitlab_mesh.core.report.model import Outcome
+from gitlab_mesh.core.report.next_step import parse_next_step
 from gitlab_mesh.errors import TransientError, UsageError
 from gitlab_mesh.job import NO_SERVICE
 from gitlab_mesh.testing.ports import ModelPorts
@@ -61,7 +62,13 @@ def test_without_expired_a_held_lease_is_left_alone_and_the_way_is_said() -> Non
     result = RECOVER.run(ports, {})
     assert (result.exit_code, result.report.outcome) == (0, Outcome.PASSED)
     assert "held by 100/1000" in ports.console.text
-    assert "--expired" in ports.console.text
+    assert "0 of 1 open rollouts ended; shop/shop is held by a driver" in result.report.headline
+    commands = parse_next_step(result.report.next_step).alternatives
+    assert [command for _, command in commands] == [
+        "gitlab-mesh job recover --service shop --expired",
+        "gitlab-mesh job rollback --service shop",
+    ]
+    assert f"for {FAST.lease:.0f} s" in commands[0][0]
 
 
 def test_beside_a_live_driver_it_does_nothing() -> None:

@@ -90,12 +90,14 @@ def test_status_names_phase_weight_driver_and_the_next_command() -> None:
         "phase",
         "pipeline 100, job 1000",
         "https://gitlab.example",
-        "gitlab-mesh job rollback --service shop",
     ):
         assert part in text
+    assert "`gitlab-mesh job recover --service shop --expired`" in result.report.next_step
+    assert "`gitlab-mesh job rollback --service shop`" in result.report.next_step
 
 
 def test_status_without_any_rollout_says_how_to_begin() -> None:
     ports = ModelPorts(ShopModel(), service())
-    assert STATUS.run(ports, {}).exit_code == 0
-    assert "gitlab-mesh job canary --service shop" in ports.console.text
+    result = STATUS.run(ports, {})
+    assert result.exit_code == 0
+    assert "gitlab-mesh job canary --service shop" in result.report.next_step

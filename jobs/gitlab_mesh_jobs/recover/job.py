@@ -39,7 +39,7 @@ def _conclude(ports: ServicePorts, cases: list[Case]) -> JobResult:
     if rows:
         ports.console.table(columns, rows)
     ended = [case for case in cases if case.word == "ended"]
-    headline = f"{len(ended)} of {len(cases)} open rollouts ended" if cases else "no rollout is open"
+    headline, reason, next_step = _say(cases, ended)
     return JobResult(
         Report(
             job="recover",
@@ -47,14 +47,35 @@ def _conclude(ports: ServicePorts, cases: list[Case]) -> JobResult:
             namespace=ports.service.namespace,
             outcome=Outcome.UNSAFE if worst is not None and worst.exit_code == 23 else _outcome(worst, ended),
             headline=headline,
-            reason=worst.what if worst else "",
-            next_step=worst.hint if worst else "",
+            reason=worst.what if worst else reason,
+            next_step=worst.hint if worst else next_step,
             exit_code=worst.exit_code if worst else 0,
             sections=(TableSection("Rollouts", columns, rows),) if rows else (),
             dotenv={"MESH_OUTCOME": _outcome(worst, ended).value, "MESH_RECOVERED": str(len(ended))},
         ),
         worst,
     )
+
+
+def _say(cases: list[Case], ended: list[Case]) -> tuple[str, str, str]:
+    """Return headline, reason and next step, as far as nothing went wrong."""
+    if not cases:
+        return "no rollout is open", "", ""
+    held = [case for case in cases if case.asks]
+    if not held:
+        return f"{len(ended)} of {len(cases)} open rollouts ended", "", ""
+    names = ", ".join(case.name for case in held)
+    if len(held) > 1:
+        then = "Add `--expired`: it watches the leases and ends the rollouts whose lease is not renewed."
+        return f"{len(ended)} of {len(cases)} open rollouts ended", f"left alone: {names}; their leases are held", then
+    service = held[0].name.partition("/")[2]
+    then = (
+        f"If its job may have died, this watches the lease for {held[0].asks:.0f} s and ends the rollout if nobody "
+        f"renews it: `gitlab-mesh job recover --service {service} --expired`; "
+        f"to take it back whoever drives it: `gitlab-mesh job rollback --service {service}`"
+    )
+    headline = f"{len(ended)} of {len(cases)} open rollouts ended; {names} is held by a driver"
+    return headline, f"{names}: {held[0].why}", then
 
 
 def _outcome(worst: GitlabMeshError | None, ended: list[Case]) -> Outcome:

@@ -34,9 +34,7 @@ def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
         columns = ("Ended", "Image", "Outcome", "Why", "Job")
         ports.console.table(columns, releases)
         sections.append(TableSection("History", columns, releases))
-    step = _next_command(record, lease, service.name)
-    if step:
-        ports.console.line(f"next: {step}")
+    step = _next_step(record, lease, service.name)
     phase = record.phase if record else "none"
     return JobResult(
         Report(
@@ -45,7 +43,7 @@ def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
             namespace=service.namespace,
             outcome=Outcome.PASSED if record is None or record.finished else Outcome.RUNNING,
             headline=f"{service.name}: {phase if record and not record.finished else 'no rollout is running'}",
-            next_step=f"`{step}`" if step else "",
+            next_step=step,
             facts=facts,
             sections=tuple(sections),
             dotenv={
@@ -79,7 +77,7 @@ def _facts(record: Record | None, lease: LeaseState | None, live: str) -> dict[s
         "outcome": record.outcome,
         "weight in the route": live,
         "weight intended": format_percent(record.weight),
-        "step": f"{record.step + 1} of {len(record.steps)}" if record.steps and not record.finished else "",
+        "step": _step(record),
         "driver": f"pipeline {driver.pipeline or '–'}, job {driver.job or '–'}",
         "job": driver.url,
         "lease held by": holder,
@@ -95,14 +93,29 @@ def _facts(record: Record | None, lease: LeaseState | None, live: str) -> dict[s
     return {key: value for key, value in facts.items() if value}
 
 
-def _next_command(record: Record | None, lease: LeaseState | None, service: str) -> str:
+def _step(record: Record) -> str:
+    if record.finished or record.phase not in ("step", "paused", "held"):
+        return ""
+    return f"{record.step + 1} of {len(record.steps)}" if record.steps else f"{record.step + 1}, within a budget"
+
+
+def _next_step(record: Record | None, lease: LeaseState | None, service: str) -> str:
+    back = f"to take its traffic back: `gitlab-mesh job rollback --service {service}`"
     if record is None or record.finished:
-        return f"gitlab-mesh job canary --service {service} --image IMAGE"
+        again = f"To release: `gitlab-mesh job canary --service {service} --image IMAGE`"
+        if record is not None and record.outcome == "promoted" and record.previous_template:
+            return (
+                f"{again}; to go back to the one before: `gitlab-mesh job rollback --service {service} --to-previous`"
+            )
+        return again
     if record.phase in ("paused", "held"):
-        return f"gitlab-mesh job canary --service {service} --image {record.image} --continue"
+        return f"To go on: `gitlab-mesh job canary --service {service} --image {record.image} --continue`; {back}"
     if record.phase == "awaiting-promotion":
-        return f"gitlab-mesh job promote --service {service}"
-    return f"gitlab-mesh job rollback --service {service}"
+        return f"Once stable runs the release: `gitlab-mesh job promote --service {service}`; {back}"
+    if lease is not None and lease.holder:
+        ask = f"If its job may have died: `gitlab-mesh job recover --service {service} --expired`"
+        return f"{ask}; {back}"
+    return f"Nobody drives it, so end it: `gitlab-mesh job recover --service {service}`"
 
 
 JOB = Job(
