@@ -15,14 +15,16 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["Evaluator", "Unevaluated", "typed"]
+__all__ = ["Evaluator", "Unevaluated", "passes", "typed"]
 
 
 class Unevaluated(Exception):  # noqa: N818 - an outcome, not a fault
     """The library cannot say whether a rule holds; the text says why."""
 
 
-def _is(test: Callable[[str], Any]) -> Callable[[str], bool]:
+def passes(test: Callable[[str], Any]) -> Callable[[str], bool]:
+    """Return a function that says whether ``test`` takes a text without a ValueError."""
+
     def check(text: str) -> bool:
         try:
             test(text)
@@ -63,10 +65,10 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "getPort": lambda url: str(urlsplit(url).port or ""),
     "getScheme": lambda url: urlsplit(url).scheme,
     "indexOf": lambda value, part, start=0: value.find(part, start) if isinstance(value, str) else _index(value, part),
-    "isCIDR": _is(lambda text: ip_network(text, strict=False)),
-    "isIP": _is(ip_address),
+    "isCIDR": passes(lambda text: ip_network(text, strict=False)),
+    "isIP": passes(ip_address),
     "isSorted": lambda items: all(one <= other for one, other in pairwise(items)),
-    "isURL": _is(_url),
+    "isURL": passes(_url),
     "join": lambda items, by="": by.join(items),
     "lastIndexOf": lambda text, part: text.rfind(part),
     "lowerAscii": lambda text: text.lower(),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from gitlab_mesh.adapters.cel_rules import typed
+from gitlab_mesh.adapters.cel_rules import passes, typed
 from gitlab_mesh.core.analysis.model import Path, dicts, mapping
 
 __all__ = ["FORMATS", "cel_value", "json_schema", "repeated", "rules_of", "with_defaults"]
@@ -32,22 +32,11 @@ _RESERVED = frozenset(
 )
 
 
-def _fits(test: Any) -> Any:
-    def check(text: str) -> bool:
-        try:
-            test(text)
-        except ValueError:
-            return False
-        return True
-
-    return check
-
-
 FORMATS: dict[str, Any] = {
-    "cidr": _fits(lambda text: ip_network(text, strict=False)),
+    "cidr": passes(lambda text: ip_network(text, strict=False)),
     "duration": lambda text: typed(text, "duration") is not text,
-    "ipv4": _fits(ip_address),
-    "ipv6": _fits(ip_address),
+    "ipv4": passes(ip_address),
+    "ipv6": passes(ip_address),
 }
 """Formats that the API server checks, with its own meaning of them."""
 

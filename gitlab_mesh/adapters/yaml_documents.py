@@ -15,6 +15,9 @@ from typing import Any
 
 import yaml
 
+from gitlab_mesh.adapters.yaml_faults import Fault, explain_error
+from gitlab_mesh.adapters.yaml_scalars import resolve
+
 __all__ = ["LOADER", "OPEN_IPV6", "Fault", "RawDocument", "read_documents"]
 
 MAX_DEPTH = 100
@@ -22,30 +25,7 @@ MAX_VALUES = 500_000
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 OPEN_IPV6 = re.compile(r"([\[,]\s*)([0-9A-Fa-f:.]*::)(?=\s*[,\]])")
-_INTEGER = re.compile(r"[-+]?(0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|[0-9][0-9_]*)")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_YES = ("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON")
-_NO = ("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF")
 _MISS: Any = object()
-_RESOLVED: dict[str, Any] = {
-    **dict.fromkeys(_YES, True),
-    **dict.fromkeys(_NO, False),
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf"), float("inf")),
-    "-.inf": float("-inf"),
-    ".nan": float("nan"),
-    ".NaN": float("nan"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong with the YAML: a code of ``core.analysis.reading``, line and column from 1, a sentence."""
-
-    code: str
-    line: int
-    column: int
-    message: str
 
 
 @dataclass(slots=True)
@@ -107,55 +87,9 @@ def _read_one(chunk: str) -> list[RawDocument]:
                 return list(_parse(mended))
             except (yaml.YAMLError, _BombError):
                 pass
-        return [RawDocument(None, 1, 1, [_explain(error, chunk)])]
+        return [RawDocument(None, 1, 1, [explain_error(error, chunk)])]
     except RecursionError:
         return [RawDocument(None, 1, 1, [Fault("GM0005", 1, 1, "nested too deeply")])]
-
-
-def _explain(error: yaml.YAMLError, text: str) -> Fault:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    if mark is None:  # the reader met a character that YAML forbids and knows its position only
-        position = int(getattr(error, "position", 0))
-        before = text[:position]
-        line, column = before.count("\n") + 1, position - before.rfind("\n")
-        return Fault("GM0002", line, column, "a character that YAML does not allow")
-    line, column = mark.line, mark.column
-    lines = text.splitlines()
-    here = lines[line] if line < len(lines) else ""
-    message = str(getattr(error, "problem", None) or "not YAML")
-    context = getattr(error, "context", None)
-    if "{{" in text:
-        place = next(i for i, item in enumerate(lines) if "{{" in item)
-        return Fault("GM0004", place + 1, lines[place].index("{{") + 1, "a template of Helm or the like, not rendered")
-    if here[: column + 1].count("\t") or here.lstrip(" ").startswith("\t"):
-        return Fault("GM0002", line + 1, here.index("\t") + 1, "a tab; YAML is indented with spaces")
-    return Fault("GM0002", line + 1, column + 1, f"{message} ({context})" if context else message)
-
-
-def resolve(text: str) -> Any:
-    """Return what a plain scalar means to Kubernetes."""
-    value = _RESOLVED.get(text, _MISS)
-    if value is not _MISS:
-        return value
-    if text[0] in "0123456789+-." and len(text) <= 64:
-        if _INTEGER.fullmatch(text):
-            return _integer(text)
-        if _FLOAT.fullmatch(text):
-            return float(text)
-    return text
-
-
-def _integer(text: str) -> Any:
-    plain = text.replace("_", "")
-    sign, digits = (plain[0], plain[1:]) if plain[0] in "+-" else ("", plain)
-    if len(digits) > 1 and digits[0] == "0" and digits.isdigit():
-        if not set(digits) <= set("01234567"):
-            return float(plain)
-        return int(sign + digits, 8)
-    try:
-        return int(plain, 0)
-    except ValueError:
-        return text
 
 
 def _parse(text: str) -> Iterator[RawDocument]:

@@ -9,6 +9,7 @@ from typing import Any
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem
 from gitlab_mesh.core.analysis.registry import describe
 from gitlab_mesh.core.istio_schema.catalog import KINDS, SERVED
+from gitlab_mesh.core.istio_schema.faults import TYPE, Check, Fault
 from gitlab_mesh.core.istio_schema.gateway_api import GATEWAY_API
 from gitlab_mesh.core.istio_schema.gateway_api_rules import GATEWAY_API_RULES
 from gitlab_mesh.core.istio_schema.installation import INSTALLATION
@@ -17,7 +18,7 @@ from gitlab_mesh.core.istio_schema.kubernetes import KUBERNETES
 from gitlab_mesh.core.istio_schema.mesh_config import MESH_CONFIG
 from gitlab_mesh.core.istio_schema.networking import NETWORKING
 from gitlab_mesh.core.istio_schema.security import SECURITY
-from gitlab_mesh.core.istio_schema.types import TYPE, Check, Fault, Schema
+from gitlab_mesh.core.istio_schema.types import Schema
 
 __all__ = ["check_document", "schemas"]
 

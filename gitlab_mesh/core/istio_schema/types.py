@@ -22,57 +22,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from gitlab_mesh.core.analysis.model import Path
 from gitlab_mesh.core.analysis.names import nearest
+from gitlab_mesh.core.istio_schema.faults import (
+    DUPLICATE,
+    EXCLUSIVE,
+    MISSING,
+    UNKNOWN,
+    VALUE,
+    Check,
+    Fault,
+    limits_of,
+    size_fault,
+    wrong_type,
+)
+from gitlab_mesh.core.istio_schema.scalars import SCALARS
 
-__all__ = ["Check", "Fault", "Rules", "Schema"]
+__all__ = ["Rules", "Schema"]
 
-
-class Fault(NamedTuple):
-    """A place that does not fit the schema."""
-
-    path: Path
-    code: str
-    message: str
-    hint: str = ""
-    at_key: bool = False
-
-
-Check = Callable[[Any], "list[Fault] | None"]
 Rules = Mapping[str, Callable[[dict[str, Any]], Iterable[tuple[Path, str]]]]
 """Rules of a type that the notation cannot say, by type: each yields (path, message)."""
-
-UNKNOWN, TYPE, MISSING, VALUE, EXCLUSIVE, DUPLICATE = "GM0010", "GM0011", "GM0012", "GM0013", "GM0014", "GM0015"
 _FIELD = re.compile(r"^  ([A-Za-z0-9_$-]+)(!?): (.+)$")
-_LIMITS = re.compile(r"(-?\d+)?\.\.(-?\d+)?")
-_DURATION = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))*|0")
-_SECONDS = re.compile(r"-?\d+(\.\d{1,9})?s")
-_DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-_HOSTNAME = rf"(\*\.)?{_DNS_NAME}"
-_ENOUGH = re.compile(r"[1-9][\d.]*(ms|s|m|h)|0?\.\d*[1-9]\d*(s|m|h)|\d{4,}(us|µs|μs)|\d{7,}ns")
-_WORDS = {str: "a text", int: "an integer", float: "a number", bool: "true or false", list: "a list", dict: "a mapping"}
-
-
-def name_type(value: Any) -> str:
-    """Return a value's type in words."""
-    return _WORDS.get(value.__class__, type(value).__name__)
-
-
-def _shown(value: Any) -> str:
-    if value is True or value is False:
-        return str(value).lower()
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else text[:59] + "…"
-
-
-def _wrong(value: Any, wanted: str, hint: str = "") -> list[Fault]:
-    if wanted == "a text" and not isinstance(value, (list, dict)):
-        hint = f'put it in quotes: "{_shown(value)}"'
-        return [Fault((), TYPE, f"{_shown(value)} is {name_type(value)}; a text is wanted here", hint)]
-    shown = "" if isinstance(value, (list, dict)) else f"{_shown(value)} is "
-    return [Fault((), TYPE, f"{shown}{name_type(value)}; {wanted} is wanted here", hint)]
 
 
 class Schema:
@@ -137,8 +109,8 @@ class Schema:
         base, _, limits = text.partition("(")
         limits = limits.removesuffix(")") if limits else ""
         base = base.removesuffix("?")
-        if base in _SCALARS:
-            return _SCALARS[base](limits)
+        if base in SCALARS:
+            return SCALARS[base](limits)
         return self._lazily(base)
 
     def _lazily(self, name: str) -> Check:
@@ -173,7 +145,7 @@ def _message(
 
     def check(value: Any) -> list[Fault] | None:
         if value.__class__ is not dict:
-            return _wrong(value, "a mapping")
+            return wrong_type(value, "a mapping")
         faults: list[Fault] | None = None
         for key, item in value.items():
             field = find(key)
@@ -221,30 +193,15 @@ def _exclusive(value: dict[str, Any], groups: list[tuple[str, list[str]]]) -> li
     return faults
 
 
-def _limits(text: str) -> tuple[int | None, int | None]:
-    match = _LIMITS.search(re.sub(r"/.*/$", "", text))
-    if not match:
-        return None, None
-    return (int(match[1]) if match[1] else None), (int(match[2]) if match[2] else None)
-
-
-def _size(count: int, low: int | None, high: int | None, what: str) -> list[Fault] | None:
-    if low is not None and count < low:
-        return [Fault((), VALUE, f"at least {low} {what}{'s' if low > 1 else ''} wanted; there are {count}")]
-    if high is not None and count > high:
-        return [Fault((), VALUE, f"at most {high} {what}s allowed; there are {count}")]
-    return None
-
-
 def _list(inner: Check, limits: str) -> Check:
-    low, high = _limits(limits)
+    low, high = limits_of(limits)
     key = re.search(r"key=(\S+)", limits)
     unique = key[1] if key else ""
     is_set = "set" in limits.split()
 
     def check(value: Any) -> list[Fault] | None:
         if value.__class__ is not list:
-            return _wrong(value, "a list", "write it as a list: - …")
+            return wrong_type(value, "a list", "write it as a list: - …")
         faults: list[Fault] | None = None
         for i, item in enumerate(value):
             found = inner(item)
@@ -252,7 +209,7 @@ def _list(inner: Check, limits: str) -> Check:
                 faults = faults or []
                 faults += [fault._replace(path=(i, *fault.path)) for fault in found]
         if low is not None or high is not None:
-            faults = (faults or []) + (_size(len(value), low, high, "entry") or []) or None
+            faults = (faults or []) + (size_fault(len(value), low, high, "entry") or []) or None
         if (unique or is_set) and len(value) > 1:
             faults = (faults or []) + _repeated(value, unique) or None
         return faults
@@ -276,11 +233,11 @@ def _repeated(value: list[Any], unique: str) -> list[Fault]:
 
 
 def _map(inner: Check, limits: str) -> Check:
-    low, high = _limits(limits)
+    low, high = limits_of(limits)
 
     def check(value: Any) -> list[Fault] | None:
         if value.__class__ is not dict:
-            return _wrong(value, "a mapping")
+            return wrong_type(value, "a mapping")
         faults: list[Fault] | None = None
         for key, item in value.items():
             found = inner(item) if item is not None else None
@@ -288,128 +245,7 @@ def _map(inner: Check, limits: str) -> Check:
                 faults = faults or []
                 faults += [fault._replace(path=(key, *fault.path)) for fault in found]
         if low is not None or high is not None:
-            faults = (faults or []) + (_size(len(value), low, high, "entry") or []) or None
+            faults = (faults or []) + (size_fault(len(value), low, high, "entry") or []) or None
         return faults
 
     return check
-
-
-def _text(limits: str) -> Check:
-    low, high = _limits(limits)
-    pattern = re.search(r"/(.*)/", limits)
-    matches = re.compile(pattern[1]).fullmatch if pattern else None
-    if not limits:
-
-        def plain(value: Any) -> list[Fault] | None:
-            return None if value.__class__ is str else _wrong(value, "a text")
-
-        return plain
-
-    def check(value: Any) -> list[Fault] | None:
-        if value.__class__ is not str:
-            return _wrong(value, "a text")
-        if matches and not matches(value):
-            return [Fault((), VALUE, f"{_shown(value)} does not match {pattern[1] if pattern else ''}")]
-        return _size(len(value), low, high, "character")
-
-    return check
-
-
-def _number(wanted: str, *types: type) -> Callable[[str], Check]:
-    def build(limits: str) -> Check:
-        low, high = _limits(limits)
-
-        def check(value: Any) -> list[Fault] | None:
-            if type(value) not in types and not (isinstance(value, float) and value.is_integer()):
-                return _wrong(value, wanted, "write the number without quotes" if isinstance(value, str) else "")
-            if low is not None and value < low:
-                return [Fault((), VALUE, f"{value} is less than {low}")]
-            if high is not None and value > high:
-                return [Fault((), VALUE, f"{value} is more than {high}")]
-            return None
-
-        return check
-
-    return build
-
-
-def _boolean(limits: str) -> Check:
-    def check(value: Any) -> list[Fault] | None:
-        hint = "write true or false without quotes" if isinstance(value, str) else ""
-        return None if value.__class__ is bool else _wrong(value, "true or false", hint)
-
-    return check
-
-
-def _enum(limits: str) -> Check:
-    words = limits.split()
-    known = frozenset(words)
-
-    def check(value: Any) -> list[Fault] | None:
-        if value.__class__ is str and value in known:
-            return None
-        if not isinstance(value, str):
-            return _wrong(value, "a text")
-        near = nearest(value, words)
-        hint = f"did you mean {near}?" if near else ""
-        return [Fault((), VALUE, f"{_shown(value)} is not one of {', '.join(words)}", hint)]
-
-    return check
-
-
-def _duration(limits: str) -> Check:
-    def check(value: Any) -> list[Fault] | None:
-        if value.__class__ is not str:
-            hint = f"durations have a unit: {value}s" if value.__class__ in (int, float) else ""
-            return [Fault((), TYPE, f"{_shown(value)} is {name_type(value)}; a duration such as 5s is wanted", hint)]
-        if _DURATION.fullmatch(value):
-            short = value == "0" or not _ENOUGH.search(value)
-            return [Fault((), VALUE, f"{value!r} is less than 1ms", "leave it out for the default")] if short else None
-        return [Fault((), VALUE, f"{value!r} is not a duration", "write it as 500ms, 5s, 1m30s or 1h")]
-
-    return check
-
-
-def _seconds(limits: str) -> Check:
-    """Durations where Istio reads protocol buffers' JSON: seconds only."""
-
-    def check(value: Any) -> list[Fault] | None:
-        if value.__class__ is str and _SECONDS.fullmatch(value):
-            return None
-        return [Fault((), TYPE, f"{_shown(value)} is no duration in seconds", "write it as 0s, 1.5s or 3600s")]
-
-    return check
-
-
-def _anything(limits: str) -> Check:
-    return lambda value: None
-
-
-def _object(limits: str) -> Check:
-    return lambda value: None if value.__class__ is dict else _wrong(value, "a mapping")
-
-
-def _integer_or_text(limits: str) -> Check:
-    return lambda value: None if value.__class__ in (int, str) else _wrong(value, "an integer or a text")
-
-
-_SCALARS: dict[str, Callable[[str], Check]] = {
-    "str": _text,
-    "int": _number("an integer", int),
-    "num": _number("a number", int, float),
-    "bool": _boolean,
-    "enum": _enum,
-    "dur": _duration,
-    "seconds": _seconds,
-    "any": _object,
-    "raw": _anything,
-    "intstr": _integer_or_text,
-    "Group": lambda limits: _text(rf"..253 /|{_DNS_NAME}/"),
-    "KindName": lambda limits: _text("1..63 /[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?/"),
-    "NamespaceName": lambda limits: _text("1..63 /[a-z0-9]([-a-z0-9]*[a-z0-9])?/"),
-    "SectionName": lambda limits: _text(rf"1..253 /{_DNS_NAME}/"),
-    "NoWildcard": lambda limits: _text("..63 /[^*]*/"),
-    "Hostname": lambda limits: _text(f"1..253 /{_HOSTNAME}/"),
-    "PreciseHostname": lambda limits: _text(rf"1..253 /{_DNS_NAME}/"),
-    "GatewayDuration": lambda limits: _text(r"/([0-9]{1,5}(h|m|s|ms)){1,4}/"),
-}

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from gitlab_mesh.adapters.manifests import FileManifests
-from gitlab_mesh.adapters.yaml_documents import read_documents, resolve
+from gitlab_mesh.adapters.yaml_documents import read_documents
 from gitlab_mesh.adapters.yaml_places import locate_path
+from gitlab_mesh.adapters.yaml_scalars import resolve
 from gitlab_mesh.core.analysis.engine import analyze
 from gitlab_mesh.core.analysis.model import Options
 from gitlab_mesh.core.analysis.reading import ManifestSet
