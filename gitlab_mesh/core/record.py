@@ -89,7 +89,8 @@ class Record:
         pipeline: Pipeline whose release this is; a job that only ends it becomes ``driver``, never this.
         phase: A word of ``core.rollout.Phase``.
         step: Index of the current step.
-        followed: Share that requests were last seen to follow, where weights follow the evidence.
+        followed: Share that requests surely followed when the last weight was written; 0 before the first weight,
+            None where nobody knows.
         weight: Canary's share (0–1) that is intended, written before the route is.
         ending: Outcome that is decided while the way out is still to be walked; "promoted" is never undone by a net.
         outcome: A word of ``core.report.model.Outcome`` once finished, else "running".
@@ -122,7 +123,7 @@ class Record:
     pipeline: str = ""
     step: int = 0
     weight: float = 0.0
-    followed: float = 0.0
+    followed: float | None = None
     steps: tuple[float, ...] = ()
     ending: str = ""
     outcome: str = "running"

@@ -54,7 +54,8 @@ def await_pods(run: Run, action: Action, state: RolloutState) -> Evidence:
     waiting = action.verb is Verb.AWAIT_GONE and not evidence.canary_gone
     side = evidence.stable if action.verb is Verb.AWAIT_STABLE else evidence.canary
     if action.verb is not Verb.AWAIT_GONE:
-        waiting = side is None or side.ready < max(1, side.desired)  # scaled to 0 by somebody: still wait
+        asked = state.replicas if action.verb is Verb.AWAIT_CANARY else 1
+        waiting = side is None or side.ready < max(1, asked, side.desired)  # scaled down by somebody: still wait
     if waiting:
         run.ledger.wait(min(POLL_SECONDS, run.ports.service.rollout.look_interval))
     return evidence

@@ -50,7 +50,7 @@ def roll_back(
     if ledger.record.ending == Outcome.PROMOTED and end.outcome is not Outcome.PROMOTED:
         end = End(Outcome.PROMOTED, "stable ran the release already when the job ended; the rest was tidied up")
     patience.until_done(lambda: fend_off(ports, ledger.record))
-    watch = Watch(ports, Timeline(), started, fence=ledger.fence, former=_former_share(ports, ledger.record))
+    watch = Watch(ports, Timeline(), started, fence=ledger.fence, former=ledger.record.followed)
     route = patience.until_done(lambda: take_route(ports, ledger))
     if route is not None:
         watch.written(route, route.share or 0.0)
@@ -70,18 +70,6 @@ def roll_back(
     )
     narrator.conclude(report)
     return JobResult(report, error)
-
-
-def _former_share(ports: ServicePorts, record: Record) -> float | None:
-    """Return a share that proxies surely followed before weight 0; None if nobody knows.
-
-    The recorded step's weight may just have been written; the one before was confirmed.
-    """
-    if not record.steps:
-        return record.followed or None
-    if f"Deployment/{ports.service.namespace}/{ports.service.stable_workload}" in record.originals:
-        return record.steps[-1]
-    return record.steps[min(max(0, record.step - 1), len(record.steps) - 1)]
 
 
 def is_patched(ports: ServicePorts, record: Record) -> bool:

@@ -54,19 +54,21 @@ def resume(
     patience = Patience(ports, started)
     patience.until_done(lambda: take_record(ports, ledger, changes=changes))
     patience.until_done(lambda: fend_off(ports, ledger.record))
-    watch = Watch(ports, Timeline(), started, fence=ledger.fence)
+    watch = Watch(ports, Timeline(), started, fence=ledger.fence, former=ledger.record.followed)
     route = patience.until_done(lambda: take_route(ports, ledger))
     if route is not None:
         watch.written(route, route.share or 0.0)
-    problem, judge = _verify(ports, release, ledger.record)
+    # Nobody else drives now: what is still to be read is read until it answers.
+    problem, judge = patience.until_done(lambda: _verify(ports, release, ledger.record))
     state: RolloutState | str = problem
     if not problem:
-        canary = read_workload(ports.cluster, ports.service.namespace, ports.service.canary_workload)
+        service = ports.service
+        canary = patience.until_done(lambda: read_workload(ports.cluster, service.namespace, service.canary_workload))
         state = resumed_state(
             release.plan,
             ledger.record,
             share=(route.share or 0.0) if route is not None else 0.0,
-            patched=is_patched(ports, ledger.record),
+            patched=patience.until_done(lambda: is_patched(ports, ledger.record)),
             replicas=canary.desired if canary else 0,
             now=started,
             judged=judge.time or 0.0,
@@ -78,7 +80,7 @@ def resume(
     if isinstance(state, str):
         end = End(Outcome.FAILED, f"the rollout cannot go on: {state}")
         executor.error = ConflictError(end.reason, hint="traffic is back on stable; retry the job to begin anew")
-        state = rebuild(ports, ledger.record, route, end, started)
+        state = patience.until_done(lambda: rebuild(ports, ledger.record, route, end, started))
     else:
         ports.console.line(f"resumed in phase {state.phase}, step {state.step + 1}, canary {state.written:.2%}")
     narrator.section(state)

@@ -39,7 +39,7 @@ class Watch:
         started: Monotonic time of the run's start.
         fence: Our fence annotation.
         expected: The share that we wrote last; None before the first write.
-        former: The share that proxies surely followed before weight 0; None while nobody knows.
+        former: The share that proxies surely followed before weight 0; 0 if there never was one, None if nobody knows.
         version: resourceVersion of the route after our last write.
         samples: What the judge saw, rendered for ``judge replay``.
     """
@@ -50,7 +50,7 @@ class Watch:
     fence: str = ""
     judge: JudgeLike | None = None
     expected: float | None = None
-    former: float | None = None
+    former: float | None = 0.0
     version: str = ""
     window: Window = field(default_factory=Window)
     route: RouteState | None = None
@@ -153,8 +153,10 @@ class Watch:
 
     def _follows(self) -> bool | None:
         """Whether more than half of the canary's former share is gone while it drains."""
-        if not self.former or self.window.total == 0:
+        if self.former is None or self.window.total == 0:
             return None
+        if self.former == 0:
+            return True  # no route ever led there
         return self.window.requests[Side.CANARY] < self.window.total * self.former / 2
 
     def _drift_while_draining(self) -> Drift | None:

@@ -22,14 +22,16 @@ def set_weight(run: Run, action: Action, state: RolloutState) -> None:
 
 def _raise_weight(run: Run, action: Action, state: RolloutState) -> None:
     router, fence = run.ports.router, run.ledger.fence
+    followed = min(action.share, run.watch.former or action.share)
     run.ledger.write(
         phase=state.phase.value,
         step=state.step,
         weight=action.share,
-        followed=state.written if state.done.confirmed else run.ledger.record.followed,
+        followed=followed,
         reasserted=state.reasserted + (action.verb is Verb.REASSERT),
         **run.judged(),
     )
+    run.watch.former = followed  # also where the answer to the write is lost
     route = _owned_route(run)
     require_whole(route, run.ports.service)
     run.ledger.require_live()
@@ -54,6 +56,7 @@ def _take_back(run: Run, state: RolloutState) -> None:
         run.watch.unrouted()
         return
     if route.share:
+        run.watch.former = min(route.share, run.watch.former or route.share)  # it may be somebody else's
         change = router.plan_weight(route, 0.0, run.ledger.fence)
         run.ports.console.line(change.summary, tone="neutral")
         route = router.apply(change)

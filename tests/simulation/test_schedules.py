@@ -152,6 +152,15 @@ FOUND: dict[str, Schedule] = {
         SHAPES["killed"], ending="after-script", lag=20.0, delay=0.0
     ),
     "callers bypass the route, and proxies follow late": replace(SHAPES["killed"], lag=4.0, bypass=0.1, delay=15.0),
+    "a job that goes on is refused right after it took over": replace(
+        SHAPES["held"], ending_faults=at("continue:begin/list ReplicaSet", "throttled", number=1)
+    ),
+    "a stale read shows the canary as it was before it was scaled": replace(
+        PROMOTE, faults=at("canary:scale/get Deployment", "stale-read", number=5)
+    ),
+    "a route that never led to the canary, and callers that bypass it": replace(
+        SHAPES["killed-early"], bypass=0.1, lag=4.0
+    ),
     "one of two routes is deleted while the other has a weight": replace(
         SHAPES["both"], faults=at("canary:look/get VirtualService", "delete-virtualservice")
     ),

@@ -44,7 +44,7 @@ def raise_to(state: RolloutState, evidence: Evidence, share: float, *, replicas:
     if state.replicas < replicas:
         return Action(Verb.SCALE, f"{share:.2%} needs {replicas} pods", replicas=replicas)
     canary = evidence.canary
-    if canary is None or canary.ready < max(canary.desired, 1):
+    if canary is None or canary.ready < max(canary.desired, replicas, 1):  # ``desired`` may be of before the scaling
         return Action(Verb.LOOK if state.written > 0 else Verb.AWAIT_CANARY, "capacity before weight")
     if state.written > 0 and _is_shut(state, evidence):
         return Action(Verb.LOOK, "the gate shut while the pods started")

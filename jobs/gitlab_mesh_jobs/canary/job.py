@@ -120,6 +120,7 @@ def _new_record(ports: ServicePorts, release: Release, before: Record | None, ro
         fence=before.fence if before else 0,
         driver=ports.driver,
         phase="lock",
+        followed=0.0,
         pipeline=ports.driver.pipeline,
         steps=tuple(step.share for step in release.plan.steps),
         image=release.image,
