@@ -426,3 +426,10 @@ def test_https_redirect_of_a_server(run, make) -> None:
     gateway = make.gateway("a.example", tls={"httpsRedirect": True})
     (host,) = run(make.service(), gateway).config.routes["gateway"]["virtual_hosts"]
     assert (host["domains"], host["require_tls"]) == (["a.example"], "ALL")
+
+
+def test_servers_of_several_ports_share_the_one_that_is_here(run, make) -> None:
+    other = make.gateway("b.example", port=8080)
+    other["metadata"]["name"] = "other"
+    (warning,) = run(make.service(), make.gateway("a.example"), other).warnings
+    assert "one port serves them all" in warning
