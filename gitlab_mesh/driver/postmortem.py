@@ -31,13 +31,10 @@ def explain_unready(ports: ServicePorts, namespace: str, workload: str) -> list[
     """Return one text for each pod of the Deployment that has a container that is not ready; tell the log, too."""
     until = ports.clock.monotonic() + SECONDS
     try:
-        return [
-            _tell(ports, name, text)
-            for name, text in _explain(ports, namespace, workload, until)
-            if ports.clock.monotonic() < until
-        ]
-    except GitlabMeshError as error:
-        ports.console.line(f"why the canary is not ready is not known: {error.what}", tone="warn")
+        return [_tell(ports, name, text) for name, text in _explain(ports, namespace, workload, until)]
+    except Exception as error:  # S10: not even a bug here may keep the canary from being cleaned up
+        said = error.what if isinstance(error, GitlabMeshError) else repr(error)
+        ports.console.line(f"why the canary is not ready is not known: {said}", tone="warn")
         return []
 
 
@@ -50,6 +47,8 @@ def _explain(ports: ServicePorts, namespace: str, workload: str, until: float) -
     if not side.pods:
         yield f"Deployment {workload}", "\n".join(["no pod was created", *say_events(events, [workload])])
     for name in [name for name in side.pods if name in pods and name not in side.ready_pods][:PODS]:
+        if ports.clock.monotonic() >= until:
+            return
         unready = unready_containers(pods[name])
         lines = [found.text for found in unready] or [say_pod(pods[name])]
         lines += say_events(events, [name, workload])

@@ -104,6 +104,25 @@ def test_what_cannot_be_read_changes_nothing(error: type[Exception]) -> None:
     assert_nothing_left(model, before)
 
 
+def test_events_of_no_form_that_we_know_change_nothing() -> None:
+    model = world(b"x\n")
+    before = user_objects(model)
+    tell(model, "fine")
+    ports = ModelPorts(model, service())
+    listed = ports.cluster.list
+
+    def spoil(kind: str, namespace: str, *, label_selector: str = "") -> list[Any]:
+        found = listed(kind, namespace, label_selector=label_selector)
+        return [{**item, "count": "many"} for item in found] if kind == "Event" else found
+
+    ports.cluster.list = spoil  # type: ignore[method-assign]
+    result = release(ports, "crash")
+    assert result.exit_code == 10
+    assert texts(result) == []
+    assert "why the canary is not ready is not known: ValueError" in ports.console.text
+    assert_nothing_left(model, before)
+
+
 def test_it_is_asked_when_no_weight_is_written_any_more() -> None:
     model = world(b"x\n")
     shares: list[float] = []
