@@ -26,7 +26,8 @@ class Pipeline:
     @property
     def results(self) -> dict[str, str]:
         """PASS, WARN or FAIL by job, from the summary."""
-        return {name: word for word, name in re.findall(r"^ (PASS|WARN|FAIL)  (\S+) *$", self.output, re.MULTILINE)}
+        found = re.findall(r"^ (PASS|WARN|FAIL)  (\S+)(?:  pre_script)? *$", self.output, re.MULTILINE)
+        return {name: word for word, name in found}
 
     def log(self, job: str) -> str:
         """The lines of one job."""

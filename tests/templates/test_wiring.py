@@ -187,6 +187,7 @@ def test_a_cached_environment_is_used_until_the_specification_changes(project: P
 
 def test_what_the_tool_needs_comes_by_hash_or_not_at_all(project: Project, tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path)
+    (tmp_path / "left_pad-1.0-py3-none-any.whl").write_bytes(wheel.read_bytes())
     with zipfile.ZipFile(wheel, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr("gitlab_mesh/constraints.txt", f"left-pad @ file://{tmp_path}/left_pad-1.0-py3-none-any.whl\n")
     failed = project.run("mesh-status", variables={"GITLAB_MESH_PIP_SPEC": str(wheel), "SHOP_VERSION": "1.5.0"})

@@ -1,0 +1,157 @@
+"""A Docker engine for the tests: the machine's own, or Debian's (package docker.io) started beside it when root.
+
+Everything of an engine that is started here lies in one directory and ends with it; it needs neither a bridge nor
+iptables, because its containers share the host's network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+__all__ = ["Engine", "EngineMissingError", "base_image", "engine"]
+
+START_SECONDS = 40.0
+PROGRAMS = ("sh", "cat", "env", "id", "ls", "mkdir", "rm", "touch", "sleep")
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+class EngineMissingError(Exception):
+    """There is no engine, and why."""
+
+
+class Engine:
+    """The command line of one engine."""
+
+    def __init__(self, host: str) -> None:
+        self._host = ["--host", host] if host else []
+
+    def run(
+        self, *arguments: str, stdin: IO[bytes] | None = None, check: bool = True, timeout: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``docker …``; what it says is in ``stdout``."""
+        done = subprocess.run(
+            ["docker", *self._host, *arguments],
+            stdin=stdin or subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env={**os.environ, "DOCKER_BUILDKIT": "0"},  # the plug-in for the other builder is a package of its own
+        )
+        if check and done.returncode:
+            raise AssertionError(f"docker {' '.join(arguments[:3])}: {done.stdout[-3000:]}")
+        return done
+
+
+@contextlib.contextmanager
+def engine(directory: Path) -> Iterator[Engine]:
+    """Give an engine that answers.
+
+    Raises:
+        EngineMissingError: None could be had; the message says why.
+    """
+    if not shutil.which("docker"):
+        raise EngineMissingError("docker is not installed (apt-get install docker.io)")
+    own = Engine("")
+    if own.run("version", check=False).returncode == 0:
+        yield own
+        return
+    if os.geteuid() != 0:
+        raise EngineMissingError("no Docker engine answers, and only root can start one")
+    if not shutil.which("dockerd"):
+        raise EngineMissingError("no Docker engine answers, and dockerd is not installed (apt-get install docker.io)")
+    socket = directory / "docker.sock"
+    command = [
+        "dockerd", "--host", f"unix://{socket}", "--data-root", str(directory / "data"),
+        "--exec-root", str(directory / "exec"), "--pidfile", str(directory / "pid"),
+        "--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs",
+    ]  # fmt: skip
+    log = directory / "dockerd.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        started = Engine(f"unix://{socket}")
+        deadline = time.monotonic() + START_SECONDS
+        while started.run("version", check=False).returncode:
+            if process.poll() is not None or time.monotonic() > deadline:
+                last = log.read_text(errors="replace").strip().splitlines()[-3:]
+                raise EngineMissingError(f"dockerd does not start here: {' / '.join(last)}")
+            time.sleep(0.2)
+        yield started
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def base_image(docker: Engine, directory: Path) -> str:
+    """Make a slim image of this machine's own Python: no registry of images is asked. Returns its id."""
+    prefix = Path(sys.base_prefix)
+    wanted = [Path(found) for name in PROGRAMS if (found := shutil.which(name))]
+    libraries = {path for program in [*wanted, *_binaries(prefix)] for path in _needed(program)}
+    archive = directory / "base.tar"
+    with tarfile.open(archive, "w") as tar:
+        for path in wanted:
+            tar.add(path.resolve(), arcname=f"bin/{path.name}")
+        for path in libraries:
+            tar.add(path.resolve(), arcname=str(path).lstrip("/"))
+        for folder in ("bin", "lib"):
+            tar.add(prefix / folder, arcname=f"opt/python/{folder}", filter=_slim)
+        if CERTIFICATES.exists():
+            tar.add(CERTIFICATES.resolve(), arcname=str(CERTIFICATES).lstrip("/"))
+        temporary = tarfile.TarInfo("tmp")
+        temporary.type, temporary.mode = tarfile.DIRTYPE, 0o1777
+        tar.addfile(temporary)
+    environment = {
+        "PATH": "/opt/python/bin:/bin",
+        "LD_LIBRARY_PATH": "/opt/python/lib",
+        "SSL_CERT_FILE": str(CERTIFICATES),
+        "PIP_CERT": str(CERTIFICATES),
+        **{name: os.environ[name] for name in ("PIP_INDEX_URL", "PIP_DEFAULT_TIMEOUT") if name in os.environ},
+    }
+    changes = [part for name, value in environment.items() for part in ("--change", f"ENV {name}={value}")]
+    with archive.open("rb") as stream:
+        done = docker.run("import", *changes, "-", "gitlab-mesh-test-base:local", stdin=stream)
+    archive.unlink()
+    return done.stdout.strip().splitlines()[-1]
+
+
+def _binaries(prefix: Path) -> list[Path]:
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return [prefix / "bin" / version, *(prefix / "lib" / version / "lib-dynload").glob("*.so")]
+
+
+def _needed(program: Path) -> Iterator[Path]:
+    """The shared libraries of a program, as the loader finds them here."""
+    listed = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=False).stdout
+    for line in listed.splitlines():
+        path = next((word for word in line.split() if word.startswith("/")), "")
+        if path and not path.startswith(sys.base_prefix):
+            yield Path(path)
+
+
+def _slim(item: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Leave out what no job needs; pip itself stays."""
+    parts = item.name.split("/")
+    if {"test", "tests", "__pycache__", "idlelib", "tkinter", "config-3.11-x86_64-linux-gnu"} & set(parts):
+        return None
+    if (
+        "site-packages" in parts
+        and parts[-1] != "site-packages"
+        and not parts[parts.index("site-packages") + 1].startswith("pip")
+    ):
+        return None
+    return None if item.name.endswith(".a") else item
