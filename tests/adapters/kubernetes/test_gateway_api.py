@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from gitlab_mesh.adapters.kubernetes.routers import build_router
 from gitlab_mesh.config.model import RouteConfig, ServiceConfig
 from gitlab_mesh.errors import ConflictError, ObjectMissingError, TransientError, UsageError
 from gitlab_mesh.ports import Object
+from gitlab_mesh.sandbox.apiserver.messages import Response
 from gitlab_mesh.testing.clock import FakeClock
 from gitlab_mesh.testing.cluster import ADMIN, MemoryCluster
 
@@ -260,3 +263,66 @@ def test_a_missing_route_is_named(cluster: MemoryCluster, clock: FakeClock) -> N
     service = ServiceConfig("shop", "shop", RouteConfig(http_route="other"))
     with pytest.raises(ObjectMissingError, match="HTTPRoute shop/other does not exist"):
         GatewayApiRouter(cluster, service, clock).read()
+
+
+class KilledError(BaseException):
+    """The process is gone: nothing that it would have done any more happens."""
+
+
+class Mortal(MemoryCluster):
+    """A client that dies before or after its n-th write."""
+
+    def __init__(self, cluster: MemoryCluster, deadly: int, *, after: bool) -> None:
+        super().__init__(cluster.server, user=ADMIN)
+        self.writes = 0
+        self._deadly = deadly
+        self._after = after
+
+    def _around(
+        self, verb: str, kind: str, namespace: str, name: str, body: Any, send: Callable[[], Response]
+    ) -> Response:
+        self.writes += verb in ("create", "patch", "delete")
+        hit = verb in ("create", "patch", "delete") and self.writes == self._deadly
+        if hit and not self._after:
+            raise KilledError
+        answer = send()
+        if hit:
+            raise KilledError
+        return answer
+
+
+def owned(cluster: MemoryCluster) -> list[Any]:
+    route = cluster.get("HTTPRoute", "shop", "shop")
+    services = cluster.list("Service", "shop")
+    meant = [(item["metadata"]["name"], item["spec"]) for item in services]
+    return [route["spec"], route["metadata"].get("annotations"), meant]
+
+
+WRITES = 2 + 2 + 2 + 1 + 2
+"""Services, preparation, weights up and down, the route put back, Services deleted."""
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("deadly", range(1, WRITES + 2))
+def test_killed_at_any_write_another_driver_brings_everything_back(
+    cluster: MemoryCluster, clock: FakeClock, deadly: int, after: bool
+) -> None:
+    before = owned(cluster)
+    mortal = Mortal(cluster, deadly, after=after)
+    router = GatewayApiRouter(mortal, SERVICE, clock)
+    recorded: dict[str, Any] = {}
+    with contextlib.suppress(KilledError):
+        change = router.plan_prepare(router.read(), FENCE)
+        recorded.update(change.originals)  # the record is written first
+        router.apply(change)
+        for share in (0.25, 0.0):
+            router.apply(router.plan_weight(router.read(), share, FENCE))
+        router.apply(router.plan_restore(router.read(), recorded, FENCE))
+    assert mortal.writes == min(deadly, WRITES)
+    heir, fence = GatewayApiRouter(cluster, SERVICE, clock), "shop-1/2"
+    state = heir.apply(heir.plan_take_over(heir.read(), fence))
+    if state.share:
+        heir.apply(heir.plan_weight(state, 0.0, fence))
+    for _ in range(2):  # twice-safe
+        heir.apply(heir.plan_restore(heir.read(), recorded, fence))
+    assert owned(cluster) == before
