@@ -187,6 +187,14 @@ def of_the_day(mutants: tuple[Mutant, ...], number: int) -> list[Mutant]:
     return [mutants[(TODAY * number + index) % len(mutants)] for index in range(number)]
 
 
+def test_every_defect_is_about_code_that_exists_and_every_invariant_has_two() -> None:
+    for mutant in MUTANTS:
+        with mutant.applied():
+            pass
+    for number in range(1, 11):
+        assert sum(f"S{number}" in mutant.breaks for mutant in MUTANTS) >= 2
+
+
 @pytest.mark.parametrize("mutant", of_the_day(MUTANTS, 3), ids=lambda mutant: mutant.name)
 def test_defects_of_the_day_are_found(mutant: Mutant, plan: Catalogue) -> None:
     for seed in range(1, 2000 * 131, 131):
