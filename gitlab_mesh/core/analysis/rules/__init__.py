@@ -7,7 +7,9 @@ from gitlab_mesh.core.analysis.rules import (
     annotation_use,
     entries,
     envoyfilters,
+    failover,
     gateway_certificates,
+    gateway_references,
     gateways,
     httproutes,
     injection,
@@ -40,8 +42,10 @@ from gitlab_mesh.core.analysis.rules import (
     shape_virtualservice,
     shape_warnings,
     shape_workloads,
+    shared_hosts,
     upkeep,
     verification,
+    visibility,
 )
 
 __all__ = [
@@ -49,7 +53,9 @@ __all__ = [
     "annotation_use",
     "entries",
     "envoyfilters",
+    "failover",
     "gateway_certificates",
+    "gateway_references",
     "gateways",
     "httproutes",
     "injection",
@@ -82,6 +88,8 @@ __all__ = [
     "shape_virtualservice",
     "shape_warnings",
     "shape_workloads",
+    "shared_hosts",
     "upkeep",
     "verification",
+    "visibility",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
 from gitlab_mesh.core.analysis.registry import object_rule, rule
+from gitlab_mesh.core.analysis.rules.failover import fails_over
 from gitlab_mesh.core.analysis.rules.shape_destinationrule import traffic_policies
 
 __all__: list[str] = []
@@ -56,8 +57,9 @@ def check_rules(mesh: Mesh) -> Iterator[Problem]:
     good=_RULE % ("a", "trafficPolicy: {outlierDetection: {consecutive5xxErrors: 5, maxEjectionPercent: 50}}"),
 )
 def check_ejection(document: Document) -> Iterator[Problem]:
-    """MaxEjectionPercent 100 without minHealthPercent."""
-    for path, policy in traffic_policies(document):
+    """MaxEjectionPercent 100 without minHealthPercent, where no other locality takes over."""
+    policies = list(traffic_policies(document))
+    for path, policy in () if any(fails_over(item) for _, item in policies) else policies:
         detection = mapping(policy.get("outlierDetection"))
         if detection.get("maxEjectionPercent") == 100 and not detection.get("minHealthPercent"):
             place: Path = (*path, "outlierDetection", "maxEjectionPercent")

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from gitlab_mesh.core.analysis.examples import example
 from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
+from gitlab_mesh.core.analysis.names import nearest
 from gitlab_mesh.core.analysis.places import places
 from gitlab_mesh.core.analysis.registry import object_rule, rule
 
 __all__: list[str] = []
 
+_METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
+_WEBDAV = ("COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND", "PROPPATCH", "PURGE", "QUERY", "REPORT", "SEARCH", "UNLOCK")
 _PRACTICE = "Istio security best practices: authorization policies"
 
 
@@ -72,7 +75,10 @@ def check_values(document: Document) -> Iterator[Problem]:
 
 def _value_problem(kind: str, value: str) -> str:
     if kind == "methods":
-        return "is not upper case: methods are compared as they are" if value != value.upper() else ""
+        if value != value.upper():
+            return "is not upper case: methods are compared as they are"
+        near = nearest(value, _METHODS) if value.isalpha() and value not in (*_METHODS, *_WEBDAV) else ""
+        return f"is no method; did you mean {near}?" if near else ""
     if kind == "hosts":
         return "is not lower case" if value != value.lower() else ""
     if "//" in value or "/../" in value or value.endswith("/..") or re.search(r"%2[fF]|%5[cC]", value):
