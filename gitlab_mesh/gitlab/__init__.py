@@ -17,7 +17,7 @@ Everything here is best effort: it never raises, and one call takes at most ``bu
 from __future__ import annotations
 
 from gitlab_mesh.gitlab.connection import Connection
-from gitlab_mesh.gitlab.context import CIContext, MergeRequestVariables, Token, parse_duration, read_ci
+from gitlab_mesh.gitlab.context import CIContext, MergeRequestVariables, Token, read_ci
 from gitlab_mesh.gitlab.deployments import DeploymentRecords
 from gitlab_mesh.gitlab.inspection import TokenFacts, inspect_tokens
 from gitlab_mesh.gitlab.labels import MergeRequestLabels
@@ -26,7 +26,7 @@ from gitlab_mesh.gitlab.merge_request import Located, MergeRequestRef, find_merg
 from gitlab_mesh.gitlab.notes import NoteText, StickyNotes
 from gitlab_mesh.gitlab.statuses import CommitStatuses
 from gitlab_mesh.gitlab.threads import ReviewThreads
-from gitlab_mesh.gitlab.tokens import Operation, describe_tokens, needs
+from gitlab_mesh.gitlab.tokens import Operation, describe_tokens
 
 __all__ = [
     "CIContext",
@@ -47,8 +47,6 @@ __all__ = [
     "describe_tokens",
     "find_merge_request",
     "inspect_tokens",
-    "needs",
     "neutralise_quick_actions",
-    "parse_duration",
     "read_ci",
 ]

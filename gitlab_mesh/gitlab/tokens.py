@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from gitlab_mesh.gitlab.context import CIContext, Token
 
-__all__ = ["Operation", "choose_tokens", "describe_tokens", "explain_missing", "least", "needs"]
+__all__ = ["Operation", "choose_tokens", "describe_tokens", "explain_absent", "explain_missing", "least", "needs"]
 
 
 class Operation(StrEnum):
@@ -63,15 +63,28 @@ def choose_tokens(tokens: Sequence[Token], operation: Operation) -> tuple[Token,
     return tuple(token for token in tokens if token.kind != "job" or operation in _JOB_TOKEN_CAN)
 
 
+def explain_absent(context: CIContext) -> str:
+    """Say why a variable that the project has may be absent in this very job; "" where nothing speaks for that.
+
+    GitLab docs, "CI/CD variables": protected variables reach pipelines of protected refs only; those of forks run with
+    the fork's variables.
+    """
+    if any(token.kind == "private" for token in context.tokens):
+        return ""
+    if context.merge_request and context.merge_request.from_fork:
+        return "pipelines of forks do not get the target project's variables"
+    if context.ref_protected is False:
+        return f"{context.commit_ref or 'this ref'} is not protected, so protected variables are absent here"
+    return ""
+
+
 def explain_missing(context: CIContext, operation: Operation) -> str:
     """Say in one line why no token may do it, and what would."""
     has_job_token = any(token.kind == "job" for token in context.tokens)
     why = f"the job token (CI_JOB_TOKEN) cannot {operation}" if has_job_token else "the job has no token"
-    fork = ""
-    if context.merge_request and context.merge_request.from_fork:
-        fork = "; pipelines of forks do not get the target project's variables"
-    return (
-        f"{why}: set GITLAB_MESH_TOKEN (masked, not protected) to a project access token with {needs(operation)}{fork}"
+    absent = explain_absent(context)
+    return f"{why}: set GITLAB_MESH_TOKEN (masked, not protected) to a project access token with {needs(operation)}" + (
+        f"; {absent}" if absent else ""
     )
 
 

@@ -95,7 +95,7 @@ def test_a_wrong_token_is_a_warning_and_is_named(connect: Connect) -> None:
 @pytest.mark.parametrize(
     ("env", "said"),
     [
-        ({"CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "999"}, "pipeline of a fork"),
+        ({"CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "999"}, "pipelines of forks do not get"),
         ({"CI_COMMIT_REF_PROTECTED": "false"}, "protected variables are absent"),
         ({"CI_COMMIT_REF_PROTECTED": "true"}, ""),
     ],

@@ -39,6 +39,9 @@ def test_the_examples_do_what_they_say(world: World, monkeypatch: pytest.MonkeyP
         f"{world.project.id} 1 {world.server.base_url}/acme/shop/-/merge_requests/1",
         *("found", "open", "resolved", "labelled", "running", "failed", "set"),
         "GitLab token: GITLAB_MESH_TOKEN",
+        "GITLAB_MESH_TOKEN Developer ('api',) []",
+        "CI_JOB_TOKEN  () ['write notes', 'write commit statuses', 'resolve threads', 'label merge requests']",
+        "asked",
     ]
     assert len(world.notes()) == 3
     assert world.merge_request.labels == ["load::passed"]
@@ -49,7 +52,7 @@ def test_with_the_job_token_alone_each_says_in_one_line_what_is_missing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = run_examples(world, monkeypatch, "").splitlines()
-    assert len(said) == 11
+    assert len(said) == 13
     assert sum("set GITLAB_MESH_TOKEN" in line for line in said) == 6
     assert {"found", "running", "failed"} <= set(said), "what the job token may, it does"
     assert world.notes() == []
@@ -57,5 +60,14 @@ def test_with_the_job_token_alone_each_says_in_one_line_what_is_missing(
 
 def test_every_public_name_that_a_user_calls_is_on_the_page() -> None:
     calls = {name for name in library.__all__ if callable(getattr(library, name))}
-    data = {"CIContext", "Located", "MergeRequestRef", "MergeRequestVariables", "NoteOrder", "NoteText", "Operation"}
+    data = {
+        "CIContext",
+        "Located",
+        "MergeRequestRef",
+        "MergeRequestVariables",
+        "NoteOrder",
+        "NoteText",
+        "Operation",
+        "TokenFacts",
+    }
     assert [name for name in sorted(calls - data - {"Token", "neutralise_quick_actions"}) if name not in PAGE] == []

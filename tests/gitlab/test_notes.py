@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gitlab_mesh.gitlab import NoteOrder, StickyNotes
+from gitlab_mesh.gitlab import Connection, NoteOrder, StickyNotes, read_ci
 from gitlab_mesh.gitlab.marker import render_note
 from gitlab_mesh.sandbox.gitlab import Fault, Role
 from gitlab_mesh.sandbox.gitlab.messages import Answer
@@ -156,6 +156,15 @@ def test_a_fork_says_that_variables_do_not_reach_it(world: World) -> None:
     pipeline = world.server.start_pipeline(fork, world.dana, merge_request=merge_request)
     answer = StickyNotes(world.connect(world.job(pipeline), token="")).post("shop", "x")
     assert "pipelines of forks do not get the target project's variables" in answer
+
+
+def test_an_unprotected_ref_says_that_protected_variables_do_not_reach_it(world: World) -> None:
+    variables = world.server.ci_variables(world.job())
+    for protected, said in (("false", True), ("true", False)):
+        connection = Connection(read_ci({**variables, "CI_COMMIT_REF_PROTECTED": protected}))
+        answer = StickyNotes(connection).post("shop", "x")
+        connection.close()
+        assert ("raise-limits is not protected, so protected variables are absent here" in answer) is said
 
 
 def test_a_lost_answer_to_the_creation_does_not_double_the_note(world: World) -> None:

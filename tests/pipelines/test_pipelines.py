@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.pipelines.conftest import World
     from tests.templates.conftest import Project
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240), pytest.mark.xdist_group("pipelines")]
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240, func_only=True), pytest.mark.xdist_group("pipelines")]
 
 
 def outcome(project: Project, folder: str = "mesh-out") -> str:

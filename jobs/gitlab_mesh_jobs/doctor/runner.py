@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from gitlab_mesh.core.report.formatting import format_duration
-from gitlab_mesh.gitlab import CIContext, parse_duration
+from gitlab_mesh.gitlab import CIContext
+from gitlab_mesh.gitlab.context import parse_duration
 from gitlab_mesh_jobs.doctor.model import Check, Level
 
 __all__ = ["check_runner"]

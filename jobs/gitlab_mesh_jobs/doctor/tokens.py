@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gitlab_mesh.errors import TransientError
-from gitlab_mesh.gitlab import CIContext, Connection, Operation, TokenFacts, find_merge_request, inspect_tokens, needs
+from gitlab_mesh.gitlab import (
+    CIContext,
+    Connection,
+    Operation,
+    TokenFacts,
+    find_merge_request,
+    inspect_tokens,
+)
+from gitlab_mesh.gitlab.tokens import explain_absent, needs
 from gitlab_mesh_jobs.doctor.model import Check, Level, from_error
 
-__all__ = ["check_gitlab", "explain_absent"]
+__all__ = ["check_gitlab"]
 
 TOPIC = "GitLab"
 
@@ -58,17 +66,6 @@ def _missing(ci: CIContext, facts: tuple[TokenFacts, ...]) -> Check:
         f"set GITLAB_MESH_TOKEN (masked, not protected) to a project access token with {most}; "
         "releases work without it",
     )  # fmt: skip
-
-
-def explain_absent(ci: CIContext) -> str:
-    """Say why a variable that the project has may be absent in this very job; empty where nothing speaks for that."""
-    if any(token.kind == "private" for token in ci.tokens):
-        return ""
-    if ci.merge_request and ci.merge_request.from_fork:
-        return "this is the pipeline of a fork, which never gets the target project's variables"
-    if ci.ref_protected is False:
-        return f"{ci.commit_ref or 'this ref'} is not protected, so protected variables are absent here"
-    return ""
 
 
 def _merge_request(connection: Connection) -> Check:
