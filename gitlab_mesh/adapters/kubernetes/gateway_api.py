@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,10 @@ from gitlab_mesh.ports import Clock, Cluster, Object
 __all__ = ["GatewayApiRouter"]
 
 ACCEPT_SECONDS = 20.0
-"""Until the control plane must have taken up a change that another change depends on."""
+"""Until the control plane must have taken up a change that another change depends on.
+
+No longer than a third of the lease, which nobody renews meanwhile: the executor renews it and tries again.
+"""
 
 SETTLE_SECONDS = 2.0
 """After the control plane's word, before what builds on it is written.
@@ -92,19 +96,19 @@ class GatewayApiRouter:
         """
         if dry_run:
             return self._rehearse(change)
+        until = self._clock.monotonic() + min(ACCEPT_SECONDS, self._service.rollout.lease / 3)
         for body in change.create:
             self._cluster.create(dict(body))
         if any(body["metadata"]["name"] == self._stable_name for body in change.create):
-            self._await(self._without_endpoints, "the route leads to it only then")
+            self._await(self._without_endpoints, until, "the route leads to it only then")
         written: set[tuple[str, str]] = set()
         for patch in change.patches:
             if (patch.namespace, patch.name) in written:
-                self._await_accepted("stable's backend is exchanged only for one that it knows")
-                self._clock.sleep(SETTLE_SECONDS)
+                self._settle(until, "stable's backend is exchanged only for one that it knows")
             self._write(patch, dry_run=False)
             written.add((patch.namespace, patch.name))
         if change.delete:
-            self._delete(change)
+            self._delete(change, until)
         return self.read()
 
     def _rehearse(self, change: RouteChange) -> RouteState:
@@ -119,17 +123,18 @@ class GatewayApiRouter:
     def _write(self, patch: ObjectPatch, *, dry_run: bool) -> None:
         self._cluster.patch(patch.kind, patch.namespace, patch.name, patch.operations, dry_run=dry_run)
 
-    def _delete(self, change: RouteChange) -> None:
-        try:
-            self._await_accepted("its former backends are deleted only then")
-            self._clock.sleep(SETTLE_SECONDS)
-        except ObjectMissingError:
-            pass  # without a route nothing leads there
+    def _delete(self, change: RouteChange, until: float) -> None:
+        with contextlib.suppress(ObjectMissingError):  # without a route nothing leads there
+            self._settle(until, "its former backends are deleted only then")
         for kind, namespace, name in change.delete:
             self._cluster.delete(kind, namespace, name)
 
-    def _await_accepted(self, why: str) -> None:
-        self._await(lambda: self.read().pending, why)
+    def _settle(self, until: float, why: str) -> None:
+        """Wait for the control plane's word, then for what its proxies make of it; no signal cuts that short."""
+        self._await(lambda: self.read().pending, until, why)
+        settled = self._clock.monotonic() + min(SETTLE_SECONDS, self._service.rollout.lease / 6)
+        while (left := settled - self._clock.monotonic()) > 0:
+            self._clock.sleep(left)
 
     def _without_endpoints(self) -> str:
         """One ready endpoint will do: the endpoint controller writes up to 100 of them at once."""
@@ -141,12 +146,11 @@ class GatewayApiRouter:
                     return ""
         return f"Service {namespace}/{name} has no ready endpoint"
 
-    def _await(self, find_problem: Callable[[], str], why: str) -> None:
-        until = self._clock.monotonic() + ACCEPT_SECONDS
+    def _await(self, find_problem: Callable[[], str], until: float, why: str) -> None:
         while problem := find_problem():
             if self._clock.monotonic() >= until:
                 raise TransientError(
-                    f"{problem}, after {ACCEPT_SECONDS:g} s",
+                    problem,
                     why=why,
                     hint="look at the control plane (istiod), and at the status of the HTTPRoute",
                 )

@@ -143,10 +143,13 @@ def test_stable_is_exchanged_only_for_what_has_endpoints_and_is_known(
     assert SETTLE_SECONDS in clock.sleeps
 
 
-def test_without_endpoints_the_route_is_not_touched(router: GatewayApiRouter, plane: ControlPlane) -> None:
+def test_without_endpoints_the_route_is_not_touched(
+    router: GatewayApiRouter, plane: ControlPlane, clock: FakeClock
+) -> None:
     plane.endpoints = False
     with pytest.raises(TransientError, match="shop-stable has no ready endpoint"):
         prepare(router)
+    assert clock.monotonic() < SERVICE.rollout.lease / 2  # nobody renews the lease meanwhile
     assert refs_of(plane.cluster) == {"shop": 1}
 
 

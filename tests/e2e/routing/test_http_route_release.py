@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from gitlab_mesh.adapters.clock import Interrupts, SystemClock
+from gitlab_mesh.adapters.kubernetes.client import KubernetesCluster, connect
+from gitlab_mesh.adapters.kubernetes.gateway_api import GatewayApiRouter
+from gitlab_mesh.config.model import RouteConfig, ServiceConfig
 from gitlab_mesh.sandbox.shop import HOST, NAMESPACE
 from tests.e2e.controlplane.control_plane import Object, wait_until
 from tests.e2e.mesh.installation import ROOT
@@ -50,7 +54,7 @@ def released(runner: Runner) -> Iterator[Runner]:
         for kind in OWN:
             plane.kubectl("delete", f"{kind}.networking.istio.io", "--all", "-n", NAMESPACE)
         plane.apply(*gateway_api())
-        runner.configure(route=ROUTE)
+        runner.configure(route=ROUTE, rollout={"deadline": "120s"})  # cores that everybody shares
         runner.grant()
         wait_until("users", lambda: runner.mesh.request(HOST).status == 200, seconds=30)
         yield runner
@@ -111,5 +115,26 @@ def test_weight_0_is_not_called_observed_while_istiod_hangs(released: Runner) ->
         assert weights(released)["shop-canary"] == 0
         again = released.run("rollback")
         assert again.code == 0, again.log
+    assert released.findings(before) == []
+    assert meant(released) == route
+
+
+def test_the_exchange_of_backends_costs_no_request(released: Runner) -> None:
+    before, route = released.snapshot(), meant(released)
+    connection = connect(None, {"KUBECONFIG": str(released.mesh.plane.kubeconfig())})
+    service = ServiceConfig("shop", NAMESPACE, RouteConfig(http_route="shop", http=("primary",)))
+    router = GatewayApiRouter(KubernetesCluster(connection), service, SystemClock(Interrupts()))
+    try:
+        with released.traffic(200.0) as traffic:
+            for number in range(5):
+                fence = f"shop-exchange/{number}"
+                change = router.plan_prepare(router.read(), fence)
+                assert router.apply(change).share == 0
+                router.apply(router.plan_restore(router.read(), change.originals, fence))
+                traffic.wait_for(traffic.facts.requests + 100, 30)
+    finally:
+        connection.close()
+    assert traffic.facts.requests > 2000
+    assert traffic.facts.failed_by_mesh == 0
     assert released.findings(before) == []
     assert meant(released) == route
