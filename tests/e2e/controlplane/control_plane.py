@@ -106,7 +106,7 @@ class ControlPlane:
             self.url = f"https://{self.address}:{secure}"
             self._launch("etcd")
             self._launch("kube-apiserver")
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError, RuntimeError):
                 self.wait_ready(seconds=_START_SECONDS if attempt == 2 else 20.0)
                 break
             for name in ("kube-apiserver", "etcd"):  # somebody took a port between our choice and its use
@@ -143,12 +143,14 @@ class ControlPlane:
         """Wait until the API server says that it is ready.
 
         Raises:
-            TimeoutError: It has ended, or says nothing.
+            TimeoutError: It does not say so.
+            RuntimeError: It has ended; the message ends with its log.
         """
 
         def probe() -> bool:
-            if self._children["kube-apiserver"].returncode is not None:
-                raise TimeoutError("kube-apiserver has ended")
+            child = self._children["kube-apiserver"]
+            if child.returncode is not None:
+                raise RuntimeError(f"kube-apiserver has ended:\n{child.tail(20)}")
             return self.request("GET", "/readyz", timeout=2.0).status_code == 200
 
         wait_until("kube-apiserver", probe, seconds=seconds)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from gitlab_mesh.sandbox.processes import Child
-from tests.e2e.controlplane.control_plane import ControlPlane
+from tests.e2e.controlplane.control_plane import ControlPlane, wait_until
 from tests.e2e.controlplane.programs import Programs
 
 SPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "starter"}}
@@ -67,6 +69,26 @@ def test_a_service_account_has_a_token_of_its_own(with_controllers: ControlPlane
     kubeconfig = with_controllers.account_kubeconfig("default", "robot")
     who = with_controllers.kubectl("--kubeconfig", str(kubeconfig), "auth", "whoami")
     assert "system:serviceaccount:default:robot" in who
+
+
+STARTER = """
+import pathlib, sys, time
+from tests.e2e.controlplane.control_plane import ControlPlane
+from tests.e2e.controlplane.programs import find_programs
+plane = ControlPlane(find_programs(), pathlib.Path(sys.argv[1])).start()
+print(*[child.pid for child in plane.processes.running], flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_test_run_leaves_no_process(programs: Programs, tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", STARTER, str(tmp_path / "cluster")]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        pids = [int(text) for text in starter.stdout.readline().split()]
+        starter.kill()
+    assert len(pids) == 2
+    wait_until("the end of them all", lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), seconds=10)
 
 
 def test_stop_leaves_no_process(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Container", "PodRuntime"]
 
 _LOOK_SECONDS = 0.1
+_PROBE_SECONDS = 1.0
+"""Between two probes of what is ready; what is not yet is asked at every look."""
 _BACKOFF_SECONDS = (0.5, 1.0, 2.0, 4.0)
 _HOME_FOLDERS = ("etc/istio/proxy", "var/lib/istio/data", "tmp")
 
@@ -48,6 +50,7 @@ class Container:
         self._child: Child | None = None
         self._idle = False
         self._next_start = 0.0
+        self._next_probe = 0.0
         self._home = pod.directory / self.name
 
     def look(self) -> None:
@@ -58,7 +61,10 @@ class Container:
             self._next_start, self.restarts = time.monotonic() + pause, self.restarts + 1
         if self._child is None and not self._idle and time.monotonic() >= self._next_start:
             self._start()
-        self.ready = (self._child is not None or self._idle) and self._probe()
+        runs = self._child is not None or self._idle
+        if not runs or not self.ready or time.monotonic() >= self._next_probe:
+            self.ready = runs and self._probe()
+            self._next_probe = time.monotonic() + _PROBE_SECONDS
 
     def _start(self) -> None:
         pod = self._pod
