@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gitlab_mesh.core.metrics.counts import Snapshot
+from gitlab_mesh.core.report.model import TableSection, Tone
 from gitlab_mesh.errors import AccessDeniedError, ConfigError, TransientError, UsageError
 from gitlab_mesh.gitlab import Connection, read_ci
 from gitlab_mesh.job import JobResult
@@ -59,8 +60,19 @@ def examine(model: ShopModel, **changes: Any) -> tuple[JobResult, dict[str, tupl
     before = user_objects(model)
     result = JOB.run(outside, {})
     assert user_objects(model) == before, "the doctor writes nothing"
-    [table] = result.report.sections
-    return result, {row[0]: row[1:] for row in table.rows}, outside
+    return result, rows_of(result), outside
+
+
+def rows_of(result: JobResult) -> dict[str, tuple[str, str, str]]:
+    """Level, finding and fix by check, as the report shows them."""
+    levels = {Tone.GOOD: "ok", Tone.WARN: "warn", Tone.BAD: "fail"}
+    *first, checks = result.report.sections
+    assert isinstance(checks, TableSection)
+    fixes = {row[0]: row[1] for table in first if isinstance(table, TableSection) for row in table.rows}
+    return {
+        row[0]: (levels[tone], row[1], fixes.get(row[0], ""))
+        for row, tone in zip(checks.rows, checks.tones, strict=True)
+    }
 
 
 def test_a_healthy_shop(model: ShopModel) -> None:
@@ -253,6 +265,6 @@ def test_sidecars(model: ShopModel, change: Callable[[dict[str, Any]], None], le
 
     outside = Ports(_with_pods(model, only_ours))
     result = JOB.run(outside, {})
-    rows = {row[0]: row[1:] for row in result.report.sections[0].rows}
+    rows = rows_of(result)
     assert rows["mesh: sidecars of shop"][0] == level
     assert said in rows["mesh: sidecars of shop"][1]

@@ -86,16 +86,25 @@ def _report(ports: DoctorPorts, checks: Sequence[Check], error: GitlabMeshError 
         exit_code=error.exit_code if error else 0,
         started=ports.clock.now().isoformat(timespec="seconds"),
         duration_seconds=ports.clock.monotonic() - started,
-        sections=(
-            TableSection(
-                "Checks",
-                ("Check", "", "Found", "What to do"),
-                tuple((_name(item), item.level.value, item.found, item.fix) for item in checks),
-                tuple(_TONES[item.level] for item in checks),
-            ),
-        ),
+        sections=_sections(checks),
         dotenv={"MESH_DOCTOR": "failed" if error else "passed"},
     )
+
+
+def _sections(checks: Sequence[Check]) -> tuple[TableSection, ...]:
+    """What is to be done first, then everything that was looked at; two narrow columns each."""
+    to_do = [item for item in checks if item.fix and item.level is not Level.OK]
+    shown = [
+        TableSection("Checks", ("Check", "Found"), tuple((_name(item), item.found) for item in checks), _tones(checks))
+    ]
+    if to_do:
+        rows = tuple((_name(item), item.fix) for item in to_do)
+        shown.insert(0, TableSection("What to do", ("Check", "What to do"), rows, _tones(to_do)))
+    return tuple(shown)
+
+
+def _tones(checks: Iterable[Check]) -> tuple[Tone, ...]:
+    return tuple(_TONES[item.level] for item in checks)
 
 
 JOB = Job(
