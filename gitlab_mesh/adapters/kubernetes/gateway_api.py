@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -99,14 +99,13 @@ class GatewayApiRouter:
         until = self._clock.monotonic() + min(ACCEPT_SECONDS, self._service.rollout.lease / 3)
         for body in change.create:
             self._cluster.create(dict(body))
-        if any(body["metadata"]["name"] == self._stable_name for body in change.create):
+        added, exchanged = _rounds(change.patches)
+        if exchanged:
             self._await(self._without_endpoints, until, "the route leads to it only then")
-        written: set[tuple[str, str]] = set()
-        for patch in change.patches:
-            if (patch.namespace, patch.name) in written:
-                self._settle(until, "stable's backend is exchanged only for one that it knows")
-            self._write(patch, dry_run=False)
-            written.add((patch.namespace, patch.name))
+        self._write(added)
+        if exchanged:
+            self._settle(until, "stable's backend is exchanged only for one that it knows")
+            self._write(exchanged)
         if change.delete:
             self._delete(change, until)
         return self.read()
@@ -115,13 +114,19 @@ class GatewayApiRouter:
         """Let the API server try it; a second patch of one object builds on the first and cannot be tried alone."""
         for body in change.create:
             self._cluster.create(dict(body), dry_run=True)
-        first = {(patch.namespace, patch.name): patch for patch in reversed(change.patches)}
-        for patch in first.values():
-            self._write(patch, dry_run=True)
+        self._try(_rounds(change.patches)[0])
         return self.read()
 
-    def _write(self, patch: ObjectPatch, *, dry_run: bool) -> None:
-        self._cluster.patch(patch.kind, patch.namespace, patch.name, patch.operations, dry_run=dry_run)
+    def _write(self, patches: Sequence[ObjectPatch]) -> None:
+        """Where several routes change, all patches are tried before the first is kept: all of them move or none."""
+        if len(patches) > 1:
+            self._try(patches)
+        for patch in patches:
+            self._cluster.patch(patch.kind, patch.namespace, patch.name, patch.operations)
+
+    def _try(self, patches: Sequence[ObjectPatch]) -> None:
+        for patch in patches:
+            self._cluster.patch(patch.kind, patch.namespace, patch.name, patch.operations, dry_run=True)
 
     def _delete(self, change: RouteChange, until: float) -> None:
         with contextlib.suppress(ObjectMissingError):  # without a route nothing leads there
@@ -222,6 +227,13 @@ class GatewayApiRouter:
             label=state.label,
             labels=state.label_values,
         )
+
+
+def _rounds(patches: Sequence[ObjectPatch]) -> tuple[list[ObjectPatch], list[ObjectPatch]]:
+    """Return the first patch of each route, and those that build on them (the exchange of stable's backend)."""
+    first = {(patch.namespace, patch.name): patch for patch in reversed(patches)}
+    added = [patch for patch in patches if first[patch.namespace, patch.name] is patch]
+    return added, [patch for patch in patches if first[patch.namespace, patch.name] is not patch]
 
 
 def _split(state: RouteState) -> tuple[list[Mapping[str, Any]], dict[str, Mapping[str, Any]]]:
