@@ -115,7 +115,9 @@ def changes(node: ast.AST) -> Iterator[tuple[object, str]]:
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         yield lambda target: setattr(target, "op", ast.UAdd()), "sign"
     elif isinstance(node, ast.Return) and node.value is not None:
-        yield lambda target: setattr(target, "value", ast.Constant(0.0)), "return 0.0"
+        falsy = isinstance(node.value, ast.Constant) and not node.value.value
+        other_value = 1.0 if falsy else 0.0
+        yield lambda target: setattr(target, "value", ast.Constant(other_value)), f"return {other_value}"
 
 
 class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):

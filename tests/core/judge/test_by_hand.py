@@ -275,6 +275,7 @@ def test_the_observed_share_is_of_what_came_after_two_looks() -> None:
 def test_the_startup_counts_the_smaller_of_its_two_excuses() -> None:
     settings = JudgeSettings()
     startup, limit = Startup(settings), Limit(0.35, OUTAGE)
+    assert (startup.begun, startup.running, startup.log_evidence, startup.hasty_until) == (None, True, 0.0, -1.0)
     for bad, log_worse in ((3, 9.0), (4, 9.0), (4, 0.3)):
         startup.look(Arms(5, bad, 100, 0), log_worse, 2.0)
         assert startup.log_evidence == pytest.approx(min(limit.look(5, bad, 2.0), log_worse))
@@ -354,6 +355,28 @@ def test_a_user_metric_that_was_never_read_loads_as_such() -> None:
     assert (two.stable, two.canary, two.readings) == (None, None, 0)
     two.look(reading(0.0, 0.0), 1.0)
     assert two.readings == 1
+
+
+@pytest.mark.parametrize(
+    ("better", "canary", "worse"),
+    [("higher", 95.0, False), ("higher", 85.0, True), ("lower", 105.0, False), ("lower", 115.0, True)],
+)
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_user_metric_has_room_on_its_bad_side(better: str, canary: float, worse: bool, sign: float) -> None:
+    """The room is a share of stable's size, also where the numbers are negative."""
+    track = UserTrack(UserMetric("m", "q", better=better, tolerance=0.1), ceiling=9.0)
+    stable = 100.0 * sign
+    track.look(reading(stable, stable + (canary - 100.0)), 9.0)
+    assert (track.log_worse > 0.0) == worse
+
+
+def test_a_second_series_of_a_user_metric_on_either_side_is_no_data() -> None:
+    for side in Side:
+        track = UserTrack(UserMetric("m", "q"), ceiling=9.0)
+        track.look([*reading(1.0, 1.0), UserValue("m", side, 1.0)], 9.0)
+        assert "several series" in track.problem
+        track.look(reading(1.0, 1.0), 9.0)
+        assert track.problem == ""
 
 
 # --- tracks and their weights -----------------------------------------------------------------------------------
