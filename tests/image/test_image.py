@@ -19,7 +19,7 @@ from gitlab_mesh.sandbox.shop import HOST
 from gitlab_mesh.sandbox.world import Sandbox
 from tests.image.engine import Engine, EngineMissingError, base_image, engine
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(420), pytest.mark.xdist_group("image")]
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240, func_only=True), pytest.mark.xdist_group("image")]
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "gitlab-mesh-test:local"
@@ -44,7 +44,7 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         subprocess.run(command, check=True, capture_output=True, timeout=200)
         base = base_image(started, directory)
         arguments = ["build", "--network=host", "--build-arg", f"BASE={base}", "--tag", IMAGE, str(context)]
-        started.run(*arguments, timeout=400)
+        started.run(*arguments, timeout=900)
         yield started
         started.run("image", "rm", "--force", IMAGE, "gitlab-mesh-test-base:local", check=False)
 
