@@ -142,6 +142,10 @@ class FilePorts(Protocol):
     def write_file(self, path: str, text: str) -> None:
         """Write a text file; UsageError if that fails."""
 
+    @property
+    def merge_base(self) -> str:
+        """Commit from which the merge request of this pipeline goes out; empty outside of one."""
+
     def former(self, reference: str) -> Mapping[str, bytes | None]:
         """Read what the changed files were at the merge base with ``reference`` (None: they were not)."""
 

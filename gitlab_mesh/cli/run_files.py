@@ -77,6 +77,11 @@ class FileWiring:
         except OSError as error:
             raise UsageError(f"{path} cannot be written", why=str(error.strerror)) from error
 
+    @property
+    def merge_base(self) -> str:
+        """Commit from which the merge request goes out (GitLab sets it in its pipelines)."""
+        return self._environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA", "")
+
     def former(self, reference: str) -> Mapping[str, bytes | None]:
         """Read what the changed files were at the merge base."""
         from gitlab_mesh.adapters.git_base import read_base

@@ -33,7 +33,8 @@ class Request:
         known: Fingerprints of the baseline.
         today: For suppressions that end.
         base: Former content of the files that a merge request changes, by their path from the working directory
-            (None: new): only findings that it causes are kept. Empty mapping: it changes nothing; None: keep all.
+            (None: new). Empty mapping: it changes nothing; None: there is nothing to compare with.
+        only_changed: With a base: keep only findings that the merge request causes.
         extra: Objects that come from elsewhere (a live cluster): read, never reported.
         custom: Schemas of the user's own.
         mesh_file: What ``mesh.yaml`` says; its services are checked against the objects.
@@ -49,6 +50,7 @@ class Request:
     today: date = date.max
     extra: Sequence[Document] = ()
     base: Mapping[str, bytes | None] | None = None
+    only_changed: bool = True
     custom: CustomSchemas | None = None
     mesh_file: MeshFile = MeshFile()
 
@@ -80,58 +82,77 @@ def inspect(manifests: Manifests, request: Request) -> Inspection:
     if request.inventory:
         documents += manifests.read(request.inventory, assumed=True).documents
     documents += request.extra
-    former: Mesh | None = None
-    if request.base is None:
+    former = None if request.base is None else _read_former(manifests, request, request.base, read, documents)
+    if former is None or not request.only_changed:
         found, mesh = analyze(
             documents, request.options, suites=request.suites, strict=request.strict, custom=request.custom
         )
-        problems = [*read.problems, *found]
+        problems = [*read.problems, *found, *_further(request)]
     else:
-        problems, mesh, former = _changed(manifests, request, request.base, read, documents)
-    if "validate" in request.suites:
-        problems += request.mesh_file.problems
-        problems += request.custom.finish() if request.custom is not None else ()
+        problems, mesh = _changed(request, former, read, documents)
     summary = _conclude(manifests, read, _only_level(problems, request.level), request)
-    return Inspection(summary, mesh, former)
+    return Inspection(summary, mesh, former.mesh if former is not None else None)
 
 
-def _changed(
+def _further(request: Request) -> list[Problem]:
+    """Return what is wrong with mesh.yaml, and which rules of the user's schemas could not be evaluated."""
+    if "validate" not in request.suites:
+        return []
+    return [*request.mesh_file.problems, *(request.custom.finish() if request.custom is not None else ())]
+
+
+@dataclass(frozen=True, slots=True)
+class _Former:
+    """What was there before the merge request: all of it, what was wrong with its YAML, which files it touches."""
+
+    mesh: Mesh
+    problems: Sequence[Problem]
+    touched: frozenset[str]
+
+
+def _read_former(
     manifests: Manifests,
     request: Request,
     base: Mapping[str, bytes | None],
     read: ManifestSet,
     documents: Sequence[Document],
-) -> tuple[list[Problem], Mesh, Mesh]:
-    """Return what is wrong now and was not before the merge request; both meshes.
+) -> _Former:
+    files = {item.file for item in documents}
+    files |= {item.document.file for item in (*read.problems, *request.mesh_file.problems)}
+    spelled = {manifests.name(file): file for file in files}
+    touched = {file for name, file in spelled.items() if name in base}
+    kept = [item for item in documents if item.file not in touched]
+    problems: list[Problem] = []
+    defined = request.custom.kinds if request.custom is not None else ()
+    for name, content in base.items():
+        if content is not None and (name in spelled or manifests.covers((*request.paths, *request.inventory), name)):
+            former = manifests.parse(spelled.get(name, name), content, defined=defined)
+            kept += former.documents
+            problems += former.problems
+            touched.add(spelled.get(name, name))
+    return _Former(Mesh(_in_reading_order(kept, documents), request.options), problems, frozenset(touched))
+
+
+def _changed(
+    request: Request, former: _Former, read: ManifestSet, documents: Sequence[Document]
+) -> tuple[list[Problem], Mesh]:
+    """Return what is wrong now and was not before the merge request.
 
     What is wrong with one object alone is the same in files that were not touched, so it is looked for in the others
     only. What is wrong with several together is looked for in everything, before and now.
     """
-    files = {item.file for item in documents} | {item.document.file for item in read.problems}
-    spelled = {manifests.name(file): file for file in files}
-    touched = {file for name, file in spelled.items() if name in base}
-    problems = [item for item in read.problems if item.document.file in touched]
+    touched = former.touched
     found, mesh = analyze(
         documents, request.options, suites=request.suites, strict=request.strict, touched=touched, custom=request.custom
     )
-    problems += found
-
-    kept = [item for item in documents if item.file not in touched]
-    before: list[Problem] = []
-    for name, content in base.items():
-        if content is not None and (name in spelled or manifests.covers((*request.paths, *request.inventory), name)):
-            defined = request.custom.kinds if request.custom is not None else ()
-            former = manifests.parse(spelled.get(name, name), content, defined=defined)
-            kept += former.documents
-            before += former.problems
-            touched.add(spelled.get(name, name))
-    before += analyze_schema((item for item in kept if item.file in touched), request.custom)
-    former_mesh = Mesh(_in_reading_order(kept, documents), request.options)
+    problems = [item for item in (*read.problems, *_further(request)) if item.document.file in touched] + found
+    objects = (item for kind in former.mesh.by_kind for item in former.mesh.of(kind) if item.file in touched)
+    before = [*former.problems, *analyze_schema(objects, request.custom)]
     # rules that find nothing now need not be asked what they found before
     codes = {item.code for item in problems}
-    before += run_rules(former_mesh, suites=request.suites, strict=request.strict, only=codes, touched=touched)
+    before += run_rules(former.mesh, suites=request.suites, strict=request.strict, only=codes, touched=touched)
     known = {fingerprint(item) for item in before}
-    return [item for item in problems if fingerprint(item) not in known], mesh, former_mesh
+    return [item for item in problems if fingerprint(item) not in known], mesh
 
 
 def _in_reading_order(former: list[Document], documents: Sequence[Document]) -> list[Document]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from gitlab_mesh.errors import UsageError
 from gitlab_mesh.job import FILE_OPTIONS, FilePorts, Job, JobOption, JobResult
 
 __all__ = ["JOB"]
@@ -23,11 +24,24 @@ def run(ports: FilePorts, options: Mapping[str, Any]) -> JobResult:
     started = ports.clock.monotonic()
     strict = options.get("profile") == "strict"
     request = build_request(ports, options, suites=("security",), strict=strict)
+    if request.base is None and "-" not in request.paths:
+        request = replace(request, base=_target(ports), only_changed=False)
     inspection = run_inspection(ports, options, request)
     before = summarize_posture(inspection.former) if inspection.former is not None else {}
     facts = {**inspection.summary.facts, **summarize_posture(inspection.mesh)}
     summary = replace(inspection.summary, facts=facts, former_facts=before)
     return conclude(ports, "security-scan", options, summary, started)
+
+
+def _target(ports: FilePorts) -> Mapping[str, bytes | None] | None:
+    """Return what the merge request's target has, to show what it does to the posture; None where git lacks it."""
+    if not ports.merge_base:
+        return None
+    try:
+        return ports.former(ports.merge_base)
+    except UsageError as error:
+        ports.console.line(f"the posture is not compared with the target branch: {error.what}", tone="warn")
+        return None
 
 
 JOB = Job(

@@ -280,3 +280,27 @@ def test_security_scan_shows_the_change_of_the_posture(run: Run, require_tool: A
     assert body["facts"]["workloads under STRICT mTLS"] == "1 of 1 (100 %)"
     assert body["former_facts"]["workloads under STRICT mTLS"] == "0 of 1 (0 %)"
     assert "Before the merge request" in (run.folder / "out" / "note.md").read_text()
+
+
+def test_in_a_merge_request_the_posture_is_compared_by_itself(
+    run: Run, require_tool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_tool("git")
+    repository(run, pod=POD)
+    run.write(STRICT, "peer.yaml")
+    assert run.json(".", job="security-scan")["former_facts"] == {}
+    monkeypatch.setenv("CI_MERGE_REQUEST_DIFF_BASE_SHA", "main")
+    body = run.json(".", job="security-scan")
+    assert body["former_facts"]["workloads under STRICT mTLS"] == "0 of 1 (0 %)"
+    assert [item["code"] for item in body["findings"]] == ["GM2101"], "all findings, those of before, too"
+    monkeypatch.setenv("CI_MERGE_REQUEST_DIFF_BASE_SHA", "0" * 40)
+    assert run.json(".", job="security-scan")["former_facts"] == {}
+    assert "not compared with the target branch" in run.errors
+
+
+def test_changed_says_nothing_about_a_mesh_yaml_that_was_not_touched(run: Run, require_tool: Any) -> None:
+    require_tool("git")
+    repository(run, mesh="version: 9\n", route=GOOD)
+    assert run.codes("route.yaml", "--changed", "main") == []
+    run.write("version: 8\n")
+    assert "GM0030" in run.codes("route.yaml", "--changed", "main")
