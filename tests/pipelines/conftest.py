@@ -185,11 +185,17 @@ class World:
                 "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
                 "KUBECONFIG": str(self.sandbox.kubeconfig()),
                 "GITLAB_MESH_TOKEN": self.sandbox.gitlab.token if token else "",
+                "RELEASE": release,  # for child pipelines, which gitlab-ci-local gives no variables
                 **POLICY,
                 **self.env,
             },
             timeout=200,
         )
+
+    def forget(self) -> None:
+        """Remove the records: gitlab-ci-local numbers child pipelines itself, and an older pipeline is refused."""
+        for name in ("shop", "cart"):
+            self.sandbox.client().delete("ConfigMap", "shop", f"gitlab-mesh-{name}")
 
     def notes(self, merge_request: MergeRequest) -> list[str]:
         """The first lines of the sticky notes."""

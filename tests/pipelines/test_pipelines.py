@@ -108,7 +108,9 @@ def test_a_monorepo_by_two_components_on_the_default_branch_after_a_squash(world
 def test_a_child_pipeline_releases_and_the_parent_waits(world: World) -> None:
     # gitlab-ci-local hands a child none of the parent's CI variables, so it cannot know its merge request.
     release, project = world.version(), world.checkout("parent-child")
+    world.forget()
     done = world.run(project, world.start(), release=release)
+    world.forget()
     assert done.exit_code == 0, done.output
     assert world.image() == f"registry.example/shop:{release}"
 
