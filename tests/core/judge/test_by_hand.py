@@ -260,6 +260,15 @@ def test_the_share_is_two_capitals_against_the_edges_of_the_band() -> None:
     assert share.wanted == 0.4
 
 
+@pytest.mark.parametrize("factor", [0.2, 4.0])
+def test_one_look_takes_the_share_at_most_half_of_the_way(factor: float) -> None:
+    share = ShareTest(1.33, 0)
+    levels = [share.look(0.1, int(1e6 * factor), 9 * 10**6) for _ in range(3)]
+    half = 2000.0 ** (1.001 / 2.0)
+    assert levels[0] == pytest.approx((half + 0.35) / 2.0, abs=0.5)
+    assert levels[0] < share.limit <= levels[1] < levels[2]
+
+
 def test_the_observed_share_is_of_what_came_after_two_looks() -> None:
     share = ShareTest(1.33, 2)
     for canary in (1, 2, 40, 60):
