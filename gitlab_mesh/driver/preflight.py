@@ -39,6 +39,7 @@ def preflight(ports: ServicePorts, release: Release) -> tuple[RouteState | None,
     if release.plan.first:
         return None, []
     route = ports.router.read()
+    require_whole(route, service)
     if route.share:
         raise ConflictError(
             f"the canary of {service.name} already gets {route.share:.2%} of the route",
@@ -56,8 +57,8 @@ def preflight(ports: ServicePorts, release: Release) -> tuple[RouteState | None,
             why="nobody could tell whether a weight is followed",
             hint=f"look at the status of {service.route.kind} {', '.join(route.names)} with kubectl describe",
         )
-    ports.router.plan_prepare(route, "preflight")  # refuses the forms in which weights cannot be moved
     check_membership(ports.cluster, service, route)
+    ports.router.plan_prepare(route, "preflight")  # refuses the forms in which weights cannot be moved
     warnings = [*_check_stable(release, route), *_bypasses(ports, service, route)]
     if not release.hotfix:
         ports.metrics.check(targets_of(service, route, release.stable, None))
