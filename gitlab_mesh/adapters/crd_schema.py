@@ -134,9 +134,10 @@ def repeated(node: dict[str, Any], value: Any, path: Path = ()) -> Iterator[tupl
         keys = [str(key) for key in node.get("x-kubernetes-list-map-keys") or ()]
         seen: list[Any] = []
         for i, item in enumerate(value):
-            word = [item.get(key) for key in keys] if keys and item.__class__ is dict else item
+            by_key = keys and item.__class__ is dict
+            word = {key: item.get(key) for key in keys} if by_key else item
             if word in seen:
-                shown = ", ".join(f"{key} {part}" for key, part in zip(keys, word, strict=True)) if keys else word
+                shown = ", ".join(f"{key} {part}" for key, part in word.items()) if by_key else word
                 yield (*path, i), f"{shown} stands twice in this list"
             seen.append(word)
     for key, schema, item in _children(node, value):

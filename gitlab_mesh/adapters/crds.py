@@ -46,7 +46,7 @@ class Crds:
             self._evaluator = Evaluator()
         except ImportError as error:
             raise UsageError(
-                f"--crds needs the library {error.name}", hint="pip install 'gitlab-mesh[crds]', or use the image"
+                f"--crds needs the library {error.name}", hint="pip install 'gitlab-mesh[crds]'"
             ) from error
         self._kinds: dict[tuple[str, str], dict[str, _Version]] = {}
         self._unevaluated: dict[str, tuple[Document, Path, str, int]] = {}

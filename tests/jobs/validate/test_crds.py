@@ -133,6 +133,10 @@ def test_what_the_api_server_refuses(crds: Crds, spec: str, code: str, path: tup
     assert words in problem.message
 
 
+def test_entries_of_a_wrong_type_stand_for_themselves(crds: Crds) -> None:
+    assert {problem.code for problem in check(crds, "parts: [1, 1, null, null, {name: a}]")} == {"GM0011", "GM0015"}
+
+
 def test_the_nearest_field_is_named(crds: Crds) -> None:
     assert check(crds, "hihg: 3")[0].hint == "did you mean high?"
 
