@@ -95,6 +95,15 @@ def engine(directory: Path) -> Iterator[Engine]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        _unmount(directory)
+        shutil.rmtree(directory / "data", ignore_errors=True)  # whole root file systems: nobody looks at them again
+
+
+def _unmount(directory: Path) -> None:
+    """Take away what the engine leaves mounted (the host's network namespace), or nobody can remove the directory."""
+    mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    for place in sorted((place for place in mounted if place.startswith(f"{directory}/")), reverse=True):
+        subprocess.run(["umount", "--lazy", place], check=False, capture_output=True)
 
 
 def base_image(docker: Engine, directory: Path) -> str:

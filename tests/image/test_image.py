@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,10 +27,10 @@ IMAGE = "gitlab-mesh-test:local"
 
 
 @pytest.fixture(scope="module")
-def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An engine that has the image."""
-    directory = tmp_path_factory.mktemp("docker")
+def docker() -> Iterator[Engine]:
+    """An engine that has the image. Its files are not pytest's: another run must not tidy them up while it mounts."""
     with ExitStack() as exits:
+        directory = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="docker-", ignore_cleanup_errors=True)))
         try:
             started = exits.enter_context(engine(directory))
         except EngineMissingError as missing:
