@@ -84,7 +84,8 @@ def _number(fence: str | None) -> int:
 def _check_weight(oracles: Oracles, driver: DriverRun, was: float, now: float) -> None:
     if was == 1.0 and now < 1.0:
         _check_return(oracles, driver)
-    if now > was or (now > 0 and driver.last_weight is not None and now > driver.last_weight):
+    above = driver.last_weight is not None and now > driver.last_weight  # though below what somebody else wrote
+    if now > was or (0 < now < was and above):
         _check_raise(oracles, driver, now)
     if now != was or now == 0:
         driver.wrote_weight(now, oracles.now)
