@@ -112,18 +112,19 @@ def base_image(docker: Engine, directory: Path) -> str:
     wanted = [Path(found) for name in PROGRAMS if (found := shutil.which(name))]
     libraries = {path for program in [*wanted, *_binaries(prefix)] for path in _needed(program)}
     archive = directory / "base.tar"
+    files = {f"bin/{path.name}": path for path in wanted}
+    files |= {str(path).lstrip("/"): path for path in (*libraries, CERTIFICATES) if path.exists()}
+    folders = {str(parent) for name in (*files, "opt/python/bin") for parent in Path(name).parents} - {"."}
     with tarfile.open(archive, "w") as tar:
-        for path in wanted:
-            tar.add(path.resolve(), arcname=f"bin/{path.name}")
-        for path in libraries:
-            tar.add(path.resolve(), arcname=str(path).lstrip("/"))
+        # Parents that an archive does not name become root's alone, and the image's user is nobody.
+        for folder, mode in [*((name, 0o755) for name in sorted(folders)), ("tmp", 0o1777)]:
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, mode
+            tar.addfile(entry)
+        for name, path in files.items():
+            tar.add(path.resolve(), arcname=name)
         for folder in ("bin", "lib"):
             tar.add(prefix / folder, arcname=f"opt/python/{folder}", filter=_slim)
-        if CERTIFICATES.exists():
-            tar.add(CERTIFICATES.resolve(), arcname=str(CERTIFICATES).lstrip("/"))
-        temporary = tarfile.TarInfo("tmp")
-        temporary.type, temporary.mode = tarfile.DIRTYPE, 0o1777
-        tar.addfile(temporary)
     environment = {
         "PATH": "/opt/python/bin:/bin",
         "LD_LIBRARY_PATH": "/opt/python/lib",
