@@ -72,7 +72,8 @@ class Watch:
         """A weight of ours is in force from now on: a new window begins."""
         self.route, self.expected, self.version = route, share, route.version
         if share > 0:  # until it is seen to be followed, proxies may follow the one before
-            self.former = min(share, self.former or share)
+            # Of several routes some may not have it yet: then nobody knows which part of the requests follows.
+            self.former = min(share, self.former or share) if route.uniform else None
         self.window.begin()
         self.quiet_looks = 0
         self.written_at = self._elapsed()

@@ -56,7 +56,8 @@ def _take_back(run: Run, state: RolloutState) -> None:
         run.watch.unrouted()
         return
     if route.share:
-        run.watch.former = min(route.share, run.watch.former or route.share)  # it may be somebody else's
+        known = route.uniform and run.watch.former is not None
+        run.watch.former = min(route.share, run.watch.former or route.share) if known else None  # maybe another's
         change = router.plan_weight(route, 0.0, run.ledger.fence)
         run.ports.console.line(change.summary, tone="neutral")
         route = router.apply(change)
@@ -70,7 +71,7 @@ def _take_back(run: Run, state: RolloutState) -> None:
     run.applied(route, 0.0)
     reason = state.end.reason if state.end else ""
     try:
-        run.ledger.write(phase="roll-back", weight=0.0, reason=reason)
+        run.ledger.write(phase="roll-back", weight=0.0, followed=run.watch.former, reason=reason)
     except GitlabMeshError as error:  # weight 0 is what counts; the record is written again with the next action
         run.ports.console.line(f"the record could not be written: {error.what}", tone="warn")
     warning = state.end is None or state.end.outcome is not Outcome.PROMOTED

@@ -170,6 +170,9 @@ FOUND: dict[str, Schedule] = {
     "the autoscaler is pinned and the route is not prepared yet": replace(
         SHAPES["autoscaled"], faults=at("canary:prepare/patch VirtualService", "conflict")
     ),
+    "one of two routes has the weight when the job dies, and its proxies lag": replace(
+        SHAPES["both-killed"], lag=20.0, delay=600.0, ending="after-script", race=0.0
+    ),
 }
 
 
