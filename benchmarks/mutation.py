@@ -72,6 +72,7 @@ EQUIVALENT: dict[str, str] = {
     "ABOVE = (": "which alternatives are betted on: changes power, not validity",
     "BELOW = (": "which alternatives are betted on: changes power, not validity",
     "WORSE = (": "which alternatives are betted on: changes power, not validity",
+    "SLOWER = (": "which alternatives are betted on: changes power, not validity",
     "BETTER = (": "which alternatives are betted on: changes power, not validity",
     "FINE = (": "which alternatives are betted on: changes power, not validity",
     "COARSE = (": "which alternatives are betted on: changes power, not validity",

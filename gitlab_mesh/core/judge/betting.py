@@ -84,9 +84,10 @@ def stake_of(worse: float, tolerance: Tolerance, canary_n: float, stable_n: floa
     odds = ratio * canary_n * gain / stable_n
     if base <= 0.0:
         return Stake(log1p(gain), log1p(-odds), canary_n * log1p(slack * gain) if slack else 0.0)
+    top = (1.0 - slack) / ratio if ratio > 1.0 - slack else 1.0
+    base = min(base, top)  # a guess that puts the canary's share beyond 1 would turn the bet around
     odds /= 1.0 + (ratio * base + slack) * gain
     loss = odds / max(1.0 + odds * base, 0.25)  # a bet on "better" may not stake more than everything
-    top = (1.0 - slack) / ratio if ratio > 1.0 - slack else 1.0
     worst = (canary_n * ratio * gain - stable_n * loss * (1.0 + slack * gain)) / (
         loss * gain * ratio * (canary_n + stable_n)
     )

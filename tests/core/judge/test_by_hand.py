@@ -40,13 +40,25 @@ def looks(seed: int, n: int = 60) -> list[Arms]:
 # --- one bet -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tolerance", [TOLERANCE, Tolerance(1.0), Tolerance(1.3, 0.001, 0.2), Tolerance(0.8, 0.0, 0.4)])
+BOUNDARIES = [
+    TOLERANCE,
+    Tolerance(1.0),
+    Tolerance(1.3, 0.001, 0.2),
+    Tolerance(0.8, 0.0, 0.4),
+    Tolerance(4.0, 0.001, 0.5),
+    Tolerance(1.3, 0.01, 0.99),
+    Tolerance(0.5, 0.1, 1.0),
+]
+
+
+@pytest.mark.parametrize("tolerance", BOUNDARIES)
 @pytest.mark.parametrize("worse", [*WORSE[::4], *BETTER[::3]])
 def test_a_stake_by_the_formulas_of_the_page(tolerance: Tolerance, worse: float) -> None:
     r, slack, b = tolerance.ratio, tolerance.slack, tolerance.base
     for canary_n, stable_n in ((10, 90), (50, 50), (900, 30)):
         k = (worse - 1) * stable_n / (stable_n + worse * r * canary_n)
         big = r * canary_n * k / stable_n
+        b = min(b, 1.0, (1 - slack) / r)
         if b:
             big /= 1 + (r * b + slack) * k
         h = big / max(1 + big * b, 0.25)
