@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from gitlab_mesh.core.metrics.counts import Snapshot
+from gitlab_mesh.core.metrics.counts import Counts, PodSample, Side, Snapshot
 from gitlab_mesh.core.report.model import TableSection, Tone
 from gitlab_mesh.errors import AccessDeniedError, ConfigError, TransientError, UsageError
 from gitlab_mesh.gitlab import Connection, read_ci
@@ -153,7 +153,8 @@ def test_an_api_server_that_does_not_answer_is_asked_once(model: ShopModel) -> N
 def test_a_missing_deployment_is_a_first_release(model: ShopModel) -> None:
     model.cluster.delete("Deployment", "shop", "shop")
     model.settle()
-    _, rows, _ = examine(model)
+    result, rows, _ = examine(model)
+    assert result.exit_code == 0, "nothing stands in the way of a first release"
     assert rows["route: Deployment shop/shop"][0] == "warn"
     assert "--manifest" in rows["route: Deployment shop/shop"][2]
 
@@ -210,18 +211,21 @@ def test_metrics_that_say_nothing(model: ShopModel, answer: Callable[[], Snapsho
 
 def test_a_service_without_traffic_is_told_what_a_release_will_say(model: ShopModel) -> None:
     outside = Ports(ModelPorts(model, service()))
-    still = outside.ports.metrics.read(())
-    frozen = replace(still, samples=_still(outside.ports))
-    outside.ports.metrics = Source(lambda: frozen)
+    outside.ports.metrics = Source(lambda: still(outside.clock.now().timestamp()))
     result = JOB.run(outside, {})
     assert result.exit_code == 0
     assert "ends with code 12" in outside.console.text
 
 
-def _still(ports: ModelPorts) -> tuple[Any, ...]:
-    from gitlab_mesh.core.metrics.counts import Counts, PodSample, Side
+def still(time: float) -> Snapshot:
+    return Snapshot((PodSample("shop-1", Side.STABLE, time, Counts(requests=5)),))
 
-    return (PodSample("shop-1", Side.STABLE, ports.clock.now().timestamp(), Counts(requests=5)),)
+
+def test_a_source_that_has_no_newer_sample_is_not_a_service_without_traffic(model: ShopModel) -> None:
+    outside = Ports(ModelPorts(model, service()))
+    outside.ports.metrics = Source(lambda: still(1000.0))
+    assert JOB.run(outside, {}).exit_code == 0
+    assert "no newer sample within 3 s" in " ".join(outside.console.text.split())
 
 
 def _with_pods(model: ShopModel, change: Callable[[dict[str, Any]], None]) -> ModelPorts:

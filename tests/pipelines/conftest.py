@@ -185,7 +185,6 @@ class World:
                 "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
                 "KUBECONFIG": str(self.sandbox.kubeconfig()),
                 "GITLAB_MESH_TOKEN": self.sandbox.gitlab.token if token else "",
-                "RELEASE": release,  # for child pipelines, which gitlab-ci-local gives no variables
                 **POLICY,
                 **self.env,
             },

@@ -107,12 +107,15 @@ def test_a_monorepo_by_two_components_on_the_default_branch_after_a_squash(world
 
 def test_a_child_pipeline_releases_and_the_parent_waits(world: World) -> None:
     # gitlab-ci-local hands a child none of the parent's CI variables, so it cannot know its merge request.
+    # Nor does it fail the parent for it: what was released says how the child ended.
     release, project = world.version(), world.checkout("parent-child")
+    child = project.path / "release.yml"
+    child.write_text(child.read_text().replace("$RELEASE", release))
     world.forget()
     done = world.run(project, world.start(), release=release)
     world.forget()
     assert done.exit_code == 0, done.output
-    assert world.image() == f"registry.example/shop:{release}"
+    assert world.image() == f"registry.example/shop:{release}", done.output
 
 
 def test_staging_then_production(world: World) -> None:
@@ -150,10 +153,12 @@ def test_a_schedule_recovers_and_releases_nothing(world: World) -> None:
 def test_a_bad_release_is_rejected_and_the_net_finds_nothing_to_do(world: World) -> None:
     project, merge_request, before = world.checkout("include-local"), world.merge_request(), world.image()
     pipeline = world.start(merge_request)
+    world.env["GITLAB_MESH_ROLLOUT_READY_DEADLINE"] = "10s"
     done = world.run(project, pipeline, release="never-ready")
+    world.env.clear()
     assert done.exit_code == 1
     assert done.results == {"build": "PASS", "mesh-canary": "FAIL", "mesh-rollback": "PASS"}, done.output
-    assert "FAIL 10" in done.log("mesh-canary")
+    assert "FAIL 10" in done.log("mesh-canary"), done.log("mesh-canary")
     assert outcome(project) == "rejected"
     assert world.image() == before
     assert world.deployments(pipeline) == [("production", "failed")]

@@ -37,7 +37,10 @@ def _kind(ports: ServicePorts, kind: str) -> Iterator[Check]:
 
 def _sidecars(ports: ServicePorts) -> Iterator[Check]:
     service = ports.service
-    deployment = ports.cluster.get("Deployment", service.namespace, service.stable_workload)
+    try:
+        deployment = ports.cluster.get("Deployment", service.namespace, service.stable_workload)
+    except ObjectMissingError:  # a first release; whoever looks at stable says so
+        return
     labels = deployment["spec"]["selector"].get("matchLabels") or {}
     selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
     pods = ports.cluster.list("Pod", service.namespace, label_selector=selector)

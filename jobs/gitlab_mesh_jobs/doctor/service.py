@@ -52,6 +52,8 @@ def check_metrics(ports: ServicePorts) -> Iterator[Check]:
     """Read stable's counts twice: the source answers, and users' requests are in it."""
     service = ports.service
     stable = read_workload(ports.cluster, service.namespace, service.stable_workload)
+    if stable is None:  # a first release compares nothing
+        return
     targets = targets_of(service, ports.router.read(), stable, None)
     ports.metrics.check(targets)
     first = ports.metrics.read(targets)
@@ -63,6 +65,9 @@ def check_metrics(ports: ServicePorts) -> Iterator[Check]:
         problems = "; ".join((*first.problems, *second.problems)[:3]) or "no sample of stable"
         fix = "metrics: in mesh.yaml (source, reporter, gateway); docs/mesh-yaml.md says what each reads"
         yield Check("metrics", subject, Level.FAIL, f"it has no data of stable: {problems}", fix)
+    elif after <= before and after and _newest(first) == _newest(second):
+        found = f"{after} requests of stable so far; no newer sample within {WATCH_SECONDS:g} s"
+        yield Check("metrics", subject, Level.OK, found)
     elif after <= before:
         yield Check(
             "metrics", subject, Level.WARN, f"no request in {WATCH_SECONDS:g} s ({after} in all)",
@@ -79,6 +84,11 @@ def _requests(snapshot: Snapshot) -> int | None:
     """Return stable's requests so far, None without a sample."""
     samples = [item for item in snapshot.samples if item.side is Side.STABLE]
     return sum(item.counts.requests for item in samples) if samples else None
+
+
+def _newest(snapshot: Snapshot) -> float:
+    """Return the time of the newest sample: a source that scrapes now and then may answer the same twice."""
+    return max((item.time_seconds for item in snapshot.samples), default=0.0)
 
 
 def check_release(ports: ServicePorts) -> Iterator[Check]:
