@@ -137,7 +137,8 @@ def test_a_missing_right_is_named_before_anything_happens(runner: Runner, resour
 
 def test_a_restart_of_the_api_server_is_waited_out(runner: Runner) -> None:
     before = runner.snapshot()
-    runner.configure(judge={"mode": "dry-run"})  # the proxies' latencies while it starts are no matter here
+    # A driver waits as long as its lease lasts; the proxies' latencies while the server starts are no matter here.
+    runner.configure(rollout={"lease": "60s", "deadline": "150s"}, judge={"mode": "dry-run"})
     with runner.traffic() as traffic, runner.canary("1.5.0", pipeline=160) as job:
         runner.wait_weight(job, 20)
         runner.mesh.plane.stop_apiserver()
