@@ -181,7 +181,7 @@ class TestIstiodHangs:
                 ended = job.end()
                 assert ended.code == 23, ended.log
                 assert runner.weight() == 0
-                assert "weight 0 is written" in ended.log
+                assert "Weight 0 is written, but the canary still gets requests" in ended.log
                 # Proxies still send 20 % there: the canary must be there to answer.
                 assert runner.shop.pods("canary")
                 versions = traffic.wait_for(traffic.facts.requests + 200, 30).by_version
