@@ -82,10 +82,13 @@ def discover(objects: Iterable[Json]) -> list[Candidate]:
 
     Args:
         objects: Kubernetes objects as JSON, of files or of a cluster; kinds that say nothing about it are left aside.
+            Of one that comes twice (applied, and as a file that may name no namespace) the first counts.
     """
     known = _Objects()
     for item in objects:
-        known.by_kind.setdefault(str(item.get("kind")), []).append(item)
+        same = known.by_kind.setdefault(str(item.get("kind")), [])
+        if not any(_name(other) == _name(item) and _space(item) in ("", _space(other)) for other in same):
+            same.append(item)
     found: dict[tuple[str, str], Candidate] = {}
     for kind in ("VirtualService", "HTTPRoute"):
         for route in known.by_kind.get(kind, ()):

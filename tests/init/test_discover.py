@@ -139,6 +139,14 @@ def test_files_without_a_namespace() -> None:
     assert (found.name, found.namespace) == ("shop", "")
 
 
+@pytest.mark.parametrize("space", ["prod", ""])
+def test_what_is_applied_and_lies_in_a_file_is_one_object(space: str) -> None:
+    live = [deployment(), service(), route(to("shop"))]
+    files = [deployment(space=space), service(space=space), route(to("shop"), space=space)]
+    found = only(*live, *files)
+    assert (found.workload, found.namespace) == ("shop", "prod")
+
+
 def test_a_canary_that_is_left_over_is_no_service_of_its_own() -> None:
     both = {"route": [{"destination": {"host": "shop"}, "weight": 90}, {"destination": {"host": "shop-canary"}}]}
     found = discover([deployment(), deployment("shop-canary"), service(), service("shop-canary"), route(both)])
