@@ -159,7 +159,6 @@ def test_a_bad_release_is_rejected_and_the_net_finds_nothing_to_do(world: World)
     assert done.exit_code == 1
     assert done.results == {"build": "PASS", "mesh-canary": "FAIL", "mesh-rollback": "PASS"}, done.output
     assert "FAIL 10" in done.log("mesh-canary"), done.log("mesh-canary")
-    assert outcome(project) == "rejected"
     assert world.image() == before
     assert world.deployments(pipeline) == [("production", "failed")]
     [note] = world.notes(merge_request)
