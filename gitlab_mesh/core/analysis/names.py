@@ -7,6 +7,7 @@ import re
 __all__ = [
     "covers",
     "is_dns_label",
+    "is_host_label",
     "is_subdomain",
     "is_wildcard_host",
     "nearest",
@@ -14,7 +15,8 @@ __all__ = [
 ]
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_DNS = re.compile(r"[a-zA-Z0-9_]([-a-zA-Z0-9_]{0,61}[a-zA-Z0-9_])?")
+_DNS = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?")
+_FIRST = re.compile(r"(?=.{1,63}$)(\*|(\*-?)?[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?)")
 
 
 def is_dns_label(text: str) -> bool:
@@ -22,17 +24,30 @@ def is_dns_label(text: str) -> bool:
     return _LABEL.fullmatch(text) is not None
 
 
+def is_host_label(text: str) -> bool:
+    """One label of a host, at most 63 characters, in either case: what Istio takes for the name of a subset."""
+    return _DNS.fullmatch(text) is not None
+
+
 def is_subdomain(text: str) -> bool:
-    """DNS name of labels up to 63 characters, 255 in all; a final dot is allowed."""
-    name = text.removesuffix(".")
-    return 0 < len(name) <= 255 and all(_DNS.fullmatch(part) for part in name.split("."))
+    """DNS name of labels up to 63 characters, 255 in all; the last one is no number, a final dot is allowed.
+
+    As Istio's ValidateFQDN has it: underscores are no part of a host, and an IPv4 address is none.
+    """
+    return 0 < len(text) <= 255 and _are_labels(text)
 
 
 def is_wildcard_host(text: str) -> bool:
-    """A DNS name whose first label may be ``*``, or ``*`` alone."""
-    if text == "*":
-        return True
-    return is_subdomain(text.removeprefix("*."))
+    """A DNS name whose first label may be, or begin with, ``*`` (Istio's ValidateWildcardDomain)."""
+    first, dot, rest = text.partition(".")
+    return 0 < len(text) <= 255 and _FIRST.fullmatch(first) is not None and (not dot or _are_labels(rest))
+
+
+def _are_labels(text: str) -> bool:
+    labels = text.split(".")
+    if labels[-1].isdecimal():
+        return False
+    return all(_DNS.fullmatch(label) for label in (labels if labels[-1] else labels[:-1]))
 
 
 def covers(pattern: str, host: str) -> bool:

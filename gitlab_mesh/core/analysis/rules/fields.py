@@ -16,6 +16,7 @@ __all__ = [
     "PROTOCOLS",
     "check_export_to",
     "check_labels",
+    "check_selector",
     "check_string_match",
     "check_target_refs",
     "host_problem",
@@ -24,6 +25,7 @@ __all__ = [
     "is_subnet",
     "namespaced_host_problem",
     "port_problem",
+    "sni_problem",
 ]
 
 PROTOCOLS = frozenset(
@@ -44,18 +46,20 @@ PROTOCOLS = frozenset(
         "DOUBLEHBONE",
     ]
 )
+_SNI = re.compile(r"outbound_\.[^_]*\d[^_]*_\.[^.]*\..*[A-Za-z].*")
+"""How gateways between clusters name a service in SNI: ``outbound_.80_._.shop.shop.svc.cluster.local``."""
 _LABEL_NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]")
 
 
 @lru_cache(maxsize=8192)
 def host_problem(host: str) -> str:
-    """Say what is wrong with a host that may begin with ``*.``; empty: nothing."""
+    """Say what is wrong with a host whose first label may be, or begin with, ``*``; empty: nothing."""
     if not host:
         return "a host must not be empty"
     if is_wildcard_host(host):
         return ""
     if "*" in host:
-        return f"{host!r}: a wildcard stands for the whole first label only (*.example.com)"
+        return f"{host!r}: a wildcard stands at the beginning only (*.example.com)"
     return f"{host!r} is no DNS name"
 
 
@@ -109,6 +113,21 @@ def check_export_to(document: Document, *, hidden: bool = False) -> Iterator[Pro
     for word, meaning in (("*", "everywhere"), ("~", "nowhere")):
         if word in words and len(words) > 1:
             yield Problem(document, ("spec", "exportTo"), f"exportTo {word} ({meaning}) cannot stand beside others")
+
+
+def sni_problem(document: Document, host: str) -> str:
+    """Say what is wrong with a host that TLS names: an address, a host, or a service as Istio's gateways name it."""
+    gateways = [name for _, name in texts(document.spec.get("gateways"))]
+    if is_ip(host) or (any(name != "mesh" for name in gateways) and _SNI.fullmatch(host)):
+        return ""
+    return host_problem(host)
+
+
+def check_selector(document: Document, path: Path, value: Any) -> Iterator[Problem]:
+    """Labels that a policy selects by: what no label can be selects nothing, but only wildcards are refused."""
+    for key, item in mapping(value).items():
+        if isinstance(item, str) and "*" in item:
+            yield Problem(document, (*path, key), f"wildcards are not supported in selectors: {item}")
 
 
 def check_labels(document: Document, path: Path, value: Any) -> Iterator[Problem]:
@@ -179,4 +198,6 @@ def namespaced_host_problem(text: str, *, slash_required: bool, scopes: tuple[st
         return f"{text!r} has no host"
     if host != "*" and "." not in host:
         return f"{text!r}: short names are not allowed here; write the whole name"
+    if host != "*" and "*" in host and not host.startswith("*."):
+        return f"{text!r}: a wildcard stands for the whole first label only (*.example.com)"
     return host_problem(host)

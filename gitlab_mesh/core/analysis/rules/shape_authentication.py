@@ -8,7 +8,7 @@ from typing import Any
 
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
 from gitlab_mesh.core.analysis.registry import object_rule
-from gitlab_mesh.core.analysis.rules.fields import check_labels, check_target_refs
+from gitlab_mesh.core.analysis.rules.fields import check_selector, check_target_refs
 from gitlab_mesh.core.analysis.rules.shape_authorization import DRY_RUN
 
 __all__ = ["parse_keys"]
@@ -48,15 +48,15 @@ def check_request_authentication(document: Document) -> Iterator[Problem]:
         message = f"{DRY_RUN} works on AuthorizationPolicy only"
         yield Problem(document, ("metadata", "annotations", DRY_RUN), message, at_key=True)
     labels = mapping(spec.get("selector")).get("matchLabels")
-    yield from check_labels(document, ("spec", "selector", "matchLabels"), labels)
+    yield from check_selector(document, ("spec", "selector", "matchLabels"), labels)
     yield from check_target_refs(document)
     for i, item in dicts(spec.get("jwtRules")):
         yield from _jwt_rule(document, ("spec", "jwtRules", i), item)
 
 
 def _jwt_rule(document: Document, path: Path, item: dict[str, Any]) -> Iterator[Problem]:
-    if not item.get("issuer") and not item.get("jwksUri") and not item.get("jwks") and not item.get("jwks_uri"):
-        yield Problem(document, path, "issuer is missing")
+    if not item.get("issuer") and not item.get("jwksUri") and not item.get("jwks_uri"):
+        yield Problem(document, path, "issuer or jwksUri is missing")
     jwks = item.get("jwks")
     if isinstance(jwks, str) and jwks and parse_keys(jwks) is None:
         yield Problem(document, (*path, "jwks"), "jwks is no JSON Web Key Set: a JSON object with keys")
@@ -91,4 +91,4 @@ def _jwt_rule(document: Document, path: Path, item: dict[str, Any]) -> Iterator[
 def check_peer_authentication(document: Document) -> Iterator[Problem]:
     """The selector."""
     labels = mapping(document.spec.get("selector")).get("matchLabels")
-    yield from check_labels(document, ("spec", "selector", "matchLabels"), labels)
+    yield from check_selector(document, ("spec", "selector", "matchLabels"), labels)

@@ -8,7 +8,7 @@ from typing import Any
 
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
 from gitlab_mesh.core.analysis.registry import object_rule
-from gitlab_mesh.core.analysis.rules.fields import check_labels, check_target_refs, is_subnet, port_problem
+from gitlab_mesh.core.analysis.rules.fields import check_selector, check_target_refs, is_subnet, port_problem
 
 __all__: list[str] = []
 
@@ -64,7 +64,7 @@ def check_action(document: Document) -> Iterator[Problem]:
     spec = document.spec
     action = spec.get("action", "ALLOW")
     rules = spec.get("rules")
-    if action in ("DENY", "CUSTOM") and rules is None:
+    if action in ("DENY", "CUSTOM") and not rules:
         yield Problem(document, ("spec",), f"{action} without rules matches no request: it means nothing")
     provider = mapping(spec.get("provider")).get("name")
     if action == "CUSTOM" and not provider:
@@ -72,7 +72,7 @@ def check_action(document: Document) -> Iterator[Problem]:
     if action != "CUSTOM" and spec.get("provider") is not None:
         yield Problem(document, ("spec", "provider"), f"action {action} has no provider; only CUSTOM has")
     yield from _dry_run(document, action)
-    yield from check_labels(
+    yield from check_selector(
         document, ("spec", "selector", "matchLabels"), mapping(spec.get("selector")).get("matchLabels")
     )
     yield from check_target_refs(document)
@@ -141,7 +141,9 @@ def _values(document: Document, path: Path, field: str, values: Any) -> Iterator
             problem = port_problem(int(text)) if text.isdigit() else f"{text!r} is no port number"
         elif field in ("paths", "notPaths"):
             problem = _path_problem(text)
-        elif field in ("serviceAccounts", "notServiceAccounts") and (text.count("/") > 1 or "*" in text):
+        elif field in ("serviceAccounts", "notServiceAccounts") and (
+            text.count("/") > 1 or "*" in text or text.startswith("/") or text.endswith("/")
+        ):
             problem = f"{text!r} is no service account; write namespace/name"
         if problem:
             yield Problem(document, (*path, i), problem)

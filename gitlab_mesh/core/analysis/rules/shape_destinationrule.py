@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
-from gitlab_mesh.core.analysis.names import is_dns_label, is_subdomain
+from gitlab_mesh.core.analysis.names import is_host_label, is_subdomain
 from gitlab_mesh.core.analysis.registry import object_rule
 from gitlab_mesh.core.analysis.rules.fields import check_export_to, check_labels, host_problem, is_ip, port_problem
 
@@ -52,7 +52,7 @@ def check_names(document: Document) -> Iterator[Problem]:
         name = subset.get("name")
         path: Path = ("spec", "subsets", i)
         if isinstance(name, str):
-            if not is_dns_label(name):
+            if not is_host_label(name):
                 yield Problem(document, (*path, "name"), f"subset {name!r} is no DNS label")
             elif name in seen:
                 yield Problem(document, (*path, "name"), f"subset {name} stands twice")
@@ -93,11 +93,13 @@ def check_policies(document: Document) -> Iterator[Problem]:
 
 def pool_problems(value: dict[str, Any]) -> _Found:
     """Yield what is wrong with a connection pool."""
-    if not value.get("tcp") and not value.get("http"):
+    keepalive = mapping(value.get("http")).get("http2KeepAlive")
+    for key in ("interval", "timeout"):
+        if isinstance(keepalive, dict) and keepalive.get(key) is None:
+            yield ("http", "http2KeepAlive"), f"http2KeepAlive needs its {key}"
+    if value.get("tcp") is None and value.get("http") is None:
         yield (), "a connection pool needs tcp or http"
     http, tcp = mapping(value.get("http")), mapping(value.get("tcp"))
-    if "http" in value and not http and "tcp" not in value:
-        yield ("http",), "http needs at least one setting"
     for part, items in (("http", http), ("tcp", tcp)):
         for key, number in items.items():
             if isinstance(number, int) and not isinstance(number, bool) and number < 0:

@@ -12,10 +12,10 @@ from gitlab_mesh.core.analysis.registry import object_rule
 from gitlab_mesh.core.analysis.rules.fields import (
     check_labels,
     check_string_match,
-    host_problem,
     is_ip,
     is_subnet,
     port_problem,
+    sni_problem,
 )
 from gitlab_mesh.core.analysis.rules.shape_virtualservice import gateway_problem
 
@@ -102,7 +102,7 @@ def _common_match(document: Document, path: Path, match: dict[str, Any]) -> Iter
 
 def _l4_match(document: Document, path: Path, match: dict[str, Any], hosts: list[str]) -> Iterator[Problem]:
     for s, sni in texts(match.get("sniHosts")):
-        problem = host_problem(sni)
+        problem = sni_problem(document, sni)
         if problem:
             yield Problem(document, (*path, "sniHosts", s), problem)
         elif not is_ip(sni) and not any(covers(host, sni) for host in hosts):

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping, texts
-from gitlab_mesh.core.analysis.names import is_subdomain
+from gitlab_mesh.core.analysis.names import is_subdomain, is_wildcard_host
 from gitlab_mesh.core.analysis.registry import object_rule
 from gitlab_mesh.core.analysis.rules.fields import (
     PROTOCOLS,
     check_export_to,
     check_labels,
+    check_selector,
     is_cidr,
     is_ip,
 )
@@ -26,8 +27,7 @@ _DNS = ("DNS", "DNS_ROUND_ROBIN")
 def _host_problem(host: str) -> str:
     if not host:
         return "a host must not be empty"
-    plain = host.lstrip("*").lstrip(".") if host.startswith("*") else host
-    if is_subdomain(plain) and host.count("*") <= 1:
+    if is_wildcard_host(host):
         return ""
     return f"{host!r} is no DNS name"
 
@@ -60,7 +60,7 @@ def check_names(document: Document) -> Iterator[Problem]:
     for key in mapping(labels):
         if not key or "*" in key:
             yield Problem(document, ("spec", "workloadSelector", "labels", key), f"{key!r} is no label name")
-    yield from check_labels(document, ("spec", "workloadSelector", "labels"), labels)
+    yield from check_selector(document, ("spec", "workloadSelector", "labels"), labels)
     yield from check_export_to(document, hidden=True)
 
 
@@ -93,7 +93,10 @@ def _static(document: Document) -> Iterator[Problem]:
         address = str(endpoint.get("address", ""))
         if address.startswith("unix://"):
             sockets = True
-        elif address and not is_ip(address):
+        elif not address:
+            if not endpoint.get("network"):
+                yield Problem(document, ("spec", "endpoints", i), "the endpoint has no address")
+        elif not is_ip(address):
             message = f"{address!r} is no address; resolution STATIC takes addresses"
             yield Problem(document, ("spec", "endpoints", i, "address"), message)
     if sockets and len(document.spec.get("ports") or ()) != 1:
@@ -102,14 +105,14 @@ def _static(document: Document) -> Iterator[Problem]:
 
 def _dns(document: Document, resolution: str) -> Iterator[Problem]:
     endpoints = dicts(document.spec.get("endpoints"))
-    if not endpoints and not document.spec.get("workloadSelector"):
+    if not endpoints:
         for i, host in texts(document.spec.get("hosts")):
             if "*" in host:
                 message = f"{host} cannot be looked up: resolution {resolution} without endpoints needs a whole name"
                 yield Problem(document, ("spec", "hosts", i), message)
     for i, endpoint in endpoints:
         address = str(endpoint.get("address", ""))
-        if address.startswith("unix://") or (address and not is_ip(address) and not is_subdomain(address)):
+        if address.startswith("unix://") or (not is_ip(address) and not is_subdomain(address)):
             message = f"{address!r} is no DNS name and no address; resolution {resolution} needs one"
             yield Problem(document, ("spec", "endpoints", i, "address"), message)
 

@@ -6,14 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, texts
-from gitlab_mesh.core.analysis.names import is_dns_label, is_subdomain, overlaps
+from gitlab_mesh.core.analysis.names import is_dns_label, is_host_label, is_subdomain, overlaps
 from gitlab_mesh.core.analysis.registry import object_rule
-from gitlab_mesh.core.analysis.rules.fields import (
-    check_export_to,
-    host_problem,
-    is_ip,
-    port_problem,
-)
+from gitlab_mesh.core.analysis.rules.fields import check_export_to, host_problem, is_ip, port_problem, sni_problem
 
 __all__ = ["gateway_problem"]
 
@@ -62,7 +57,7 @@ def check_names(document: Document) -> Iterator[Problem]:
     spec = document.spec
     seen: set[str] = set()
     for i, host in texts(spec.get("hosts")):
-        problem = "" if is_ip(host) else host_problem(host)
+        problem = sni_problem(document, host) if spec.get("tls") else "" if is_ip(host) else host_problem(host)
         if host == "*" and in_mesh(document):
             problem = "host * is not allowed for the mesh gateway: it would take all traffic of all sidecars"
         elif host in seen:
@@ -177,7 +172,7 @@ def _destination(document: Document, path: Path, destination: dict[str, Any]) ->
         if problem:
             yield Problem(document, (*path, "host"), problem)
     subset = destination.get("subset")
-    if subset and not is_dns_label(str(subset)):
+    if subset and not is_host_label(str(subset)):
         yield Problem(document, (*path, "subset"), f"subset {subset!r} is no DNS label")
     port = destination.get("port")
     if isinstance(port, dict) and port_problem(port.get("number")):

@@ -8,7 +8,7 @@ from gitlab_mesh.core.analysis.mesh import Mesh
 from gitlab_mesh.core.analysis.model import Document, Level, Path, Problem, dicts, mapping
 from gitlab_mesh.core.analysis.names import is_subdomain
 from gitlab_mesh.core.analysis.registry import object_rule, rule
-from gitlab_mesh.core.analysis.rules.fields import check_labels, check_target_refs, is_ip
+from gitlab_mesh.core.analysis.rules.fields import check_labels, check_selector, check_target_refs, is_ip
 
 __all__: list[str] = []
 
@@ -68,7 +68,7 @@ def check_attachment(mesh: Mesh) -> Iterator[Problem]:
     for kind in ("Telemetry", "WasmPlugin", "ProxyConfig"):
         for document in mesh.of(kind):
             labels = mapping(document.spec.get("selector")).get("matchLabels")
-            yield from check_labels(document, ("spec", "selector", "matchLabels"), labels)
+            yield from check_selector(document, ("spec", "selector", "matchLabels"), labels)
             if kind != "ProxyConfig":
                 yield from check_target_refs(document)
 
