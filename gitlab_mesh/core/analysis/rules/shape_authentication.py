@@ -84,7 +84,7 @@ def _jwt_rule(document: Document, path: Path, item: dict[str, Any]) -> Iterator[
     why="Istio's admission webhook refuses the object: mTLS stays as it was",
     mend="label names are DNS names; a selector has values",
     bad="apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: shop, namespace: shop}\n"
-    "spec: {selector: {matchLabels: {'app/': shop}}, mtls: {mode: STRICT}}\n",
+    "spec: {selector: {matchLabels: {app: 'shop*'}}, mtls: {mode: STRICT}}\n",
     good="apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: shop, namespace: shop}\n"
     "spec: {selector: {matchLabels: {app: shop}}, mtls: {mode: STRICT}}\n",
 )
