@@ -47,8 +47,7 @@ def explain_absence(
     fitting = [
         labels
         for labels in own
-        if labels.get("reporter") == reporter
-        and is_host_of(labels.get("destination_service", ""), stable)
+        if labels.get("reporter") == reporter and is_host_of(labels.get("destination_service", ""), stable)
     ]
     if not fitting:
         return UsageError(
