@@ -178,6 +178,41 @@ def test_the_interval_ends_where_the_mixture_of_bets_reaches_its_goal(ratio: flo
             assert excess.low == pytest.approx(min(kept), abs=6e-4)
 
 
+def test_the_interval_begins_with_nothing_and_learns_from_single_requests() -> None:
+    excess = Excess()
+    assert excess.dump() == [0.0] * (4 * len(FINE))
+    assert (excess.low, excess.high) == (-1.0, 1.0)
+    excess.look(Arms(1, 0, 1, 1))
+    assert all(number != 0.0 for number in excess.dump())
+    before = excess.dump()
+    excess.look(Arms(0, 0, 9, 1))
+    excess.look(Arms(9, 1, 0, 0))
+    assert excess.dump() == before
+
+
+def test_the_interval_leaves_its_end_as_soon_as_the_mixture_allows() -> None:
+    excess, gain, slope = Excess(), [0.0] * len(FINE), [0.0] * len(FINE)
+    left = 0
+    for _ in range(60):
+        excess.look(Arms(2, 0, 8, 0))
+        for i, bet in enumerate(FINE):
+            slope[i] += (bet - 1.0) * 8 / (8 + bet * 2) * 2
+        if sum(exp(g - s) for g, s in zip(gain, slope, strict=True)) / len(FINE) < 20.0:
+            assert excess.high == 1.0
+        else:
+            left += 1
+            at_end = sum(exp(g - excess.high * s) for g, s in zip(gain, slope, strict=True)) / len(FINE)
+            assert excess.high < 1.0
+            assert at_end == pytest.approx(20.0, rel=1e-5)
+    assert left > 10
+
+
+def test_the_interval_ends_at_all_and_at_nothing() -> None:
+    excess = Excess(1.1)
+    excess.look(Arms(10**6, 0, 10**6, 10**6))
+    assert (excess.low, excess.high) == (-1.0, -1.0)
+
+
 # --- noise -------------------------------------------------------------------------------------------------------
 
 
@@ -220,9 +255,10 @@ def test_the_dispersion_by_its_formula(lag: int) -> None:
 # --- drift -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("look_seconds", "worse"), [(5.0, 2.0), (15.0, 1.4)])
-def test_the_drift_by_its_formula(look_seconds: float, worse: float) -> None:
-    drift = Drift(look_seconds, worse)
+@pytest.mark.parametrize(("look_seconds", "worse"), [(5.0, None), (15.0, 1.4)])
+def test_the_drift_by_its_formula(look_seconds: float, worse: float | None) -> None:
+    drift = Drift(look_seconds) if worse is None else Drift(look_seconds, worse)
+    worse = worse or 2.0
     past_n = past_bad = now_n = now_bad = score = 0.0
     until, raised = -1.0, 0
     for i, arms in enumerate(looks(5, 200)):
