@@ -17,7 +17,6 @@ from gitlab_mesh.adapters.gitlab import build_feedback
 from gitlab_mesh.adapters.kubernetes.client import KubernetesAccess, KubernetesCluster, KubernetesPodProxy, connect
 from gitlab_mesh.adapters.kubernetes.connection import Connection
 from gitlab_mesh.adapters.kubernetes.kubeconfig import find_target
-from gitlab_mesh.adapters.kubernetes.kubeconfig import find_target
 from gitlab_mesh.adapters.kubernetes.lock import LeaseLock
 from gitlab_mesh.adapters.kubernetes.routers import build_router
 from gitlab_mesh.adapters.kubernetes.store import ConfigMapRolloutStore
