@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from gitlab_mesh.sandbox.app.behaviour import Behaviour, find_behaviour, parse_image
-from gitlab_mesh.sandbox.envoy.proxy import find_envoy
+from gitlab_mesh.sandbox.envoy.bootstrap import find_envoy
 from tests.e2e.controlplane.programs import Programs
 from tests.e2e.mesh.pod_spec import expand, image_kind
 

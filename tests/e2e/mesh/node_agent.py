@@ -147,17 +147,17 @@ class NodeAgent:
     def _pod_seen(self, event: str, body: Object) -> None:
         if event == "LISTED":
             present = {item["metadata"]["uid"] for item in body["items"]}
-            for pod in self.pods:
-                if pod.uid not in present:
-                    self._drop(pod, 0.0)
+            for one in self.pods:
+                if one.uid not in present:
+                    self._drop(one)
             return
         metadata = body["metadata"]
         pod = self._pods.get(metadata["uid"])
         if event == "DELETED":
-            if pod:
-                self._drop(pod, 0.0)
+            if pod is not None:
+                self._drop(pod)
         elif "deletionTimestamp" in metadata:
-            if pod:
+            if pod is not None:
                 pod.terminate(float(metadata.get("deletionGracePeriodSeconds", 0)))
         elif pod is None:
             with self._lock:
@@ -166,8 +166,9 @@ class NodeAgent:
                 pod = self._pods[metadata["uid"]] = PodRuntime(self, body, address, self._number)
             pod.start()
 
-    def _drop(self, pod: PodRuntime, grace: float) -> None:
-        pod.terminate(grace)
+    def _drop(self, pod: PodRuntime) -> None:
+        """Forget a pod that is gone from the API, and end it at once."""
+        pod.terminate(0.0)
         with self._lock:
             self._pods.pop(pod.uid, None)
 
