@@ -193,10 +193,10 @@ def test_the_interval_begins_with_nothing_and_learns_from_single_requests() -> N
 def test_the_interval_leaves_its_end_as_soon_as_the_mixture_allows() -> None:
     excess, gain, slope = Excess(), [0.0] * len(FINE), [0.0] * len(FINE)
     left = 0
-    for _ in range(60):
-        excess.look(Arms(2, 0, 8, 0))
+    for _ in range(200):
+        excess.look(Arms(0.2, 0, 0.8, 0))
         for i, bet in enumerate(FINE):
-            slope[i] += (bet - 1.0) * 8 / (8 + bet * 2) * 2
+            slope[i] += (bet - 1.0) * 0.8 / (0.8 + bet * 0.2) * 0.2
         if sum(exp(g - s) for g, s in zip(gain, slope, strict=True)) / len(FINE) < 20.0:
             assert excess.high == 1.0
         else:
