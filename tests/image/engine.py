@@ -21,6 +21,8 @@ __all__ = ["Engine", "EngineMissingError", "base_image", "engine"]
 
 START_SECONDS = 40.0
 PROGRAMS = ("sh", "cat", "env", "id", "ls", "mkdir", "rm", "touch", "sleep")
+RUNTIMES = ("libgcc_s.so.1", "libstdc++.so.6")
+"""What wheels take for given on every Linux (manylinux, PEP 513)."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -74,7 +76,7 @@ def engine(directory: Path) -> Iterator[Engine]:
     command = [
         "dockerd", "--host", f"unix://{socket}", "--data-root", str(directory / "data"),
         "--exec-root", str(directory / "exec"), "--pidfile", str(directory / "pid"),
-        "--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs",
+        "--bridge=none", "--iptables=false", "--ip6tables=false",
     ]  # fmt: skip
     log = directory / "dockerd.log"
     with log.open("wb") as output:
@@ -111,6 +113,7 @@ def base_image(docker: Engine, directory: Path) -> str:
     prefix = Path(sys.base_prefix)
     wanted = [Path(found) for name in PROGRAMS if (found := shutil.which(name))]
     libraries = {path for program in [*wanted, *_binaries(prefix)] for path in _needed(program)}
+    libraries |= set(_shared(*RUNTIMES))
     archive = directory / "base.tar"
     files = {f"bin/{path.name}": path for path in wanted}
     files |= {str(path).lstrip("/"): path for path in (*libraries, CERTIFICATES) if path.exists()}
@@ -151,6 +154,15 @@ def _needed(program: Path) -> Iterator[Path]:
         path = next((word for word in line.split() if word.startswith("/")), "")
         if path and not path.startswith(sys.base_prefix):
             yield Path(path)
+
+
+def _shared(*names: str) -> Iterator[Path]:
+    """Libraries by name, as the loader's cache knows them."""
+    cache = shutil.which("ldconfig") or "/sbin/ldconfig"
+    for line in subprocess.run([cache, "-p"], capture_output=True, text=True, check=True).stdout.splitlines():
+        name, _, place = line.strip().partition(" ")
+        if name in names:
+            yield Path(place.rpartition("=> ")[2])
 
 
 def _slim(item: tarfile.TarInfo) -> tarfile.TarInfo | None:
