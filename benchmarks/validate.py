@@ -8,6 +8,7 @@ file of a repository with as many objects; exit code 1 where a goal of the proje
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import shutil
 import statistics
@@ -131,9 +132,15 @@ def generate(path: Path, services: int) -> None:
     path.write_text("".join(OBJECTS.format(i=i, n=i % 50) for i in range(services)), encoding="utf-8")
 
 
-def wall(command: list[str], folder: Path | None = None) -> float:
+def environment(folder: Path) -> dict[str, str]:
+    """Return an environment in which Python keeps its bytecode, as an installed package has it."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+
+
+def wall(command: list[str], environ: dict[str, str], folder: Path | None = None) -> float:
     started = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, check=False, cwd=folder)
+    done = subprocess.run(command, capture_output=True, check=False, cwd=folder, env=environ)
     took = time.perf_counter() - started
     if done.returncode not in (0, 13, 79):
         raise SystemExit(f"{command[0]} ended with {done.returncode}: {done.stderr.decode()[-500:]}")
@@ -174,12 +181,14 @@ def main() -> int:
         small, large = Path(folder) / "mesh.yaml", Path(folder) / "mesh10.yaml"
         generate(small, arguments.services)
         generate(large, arguments.services * 10)
+        environ = environment(Path(folder))
+        wall([*ours, str(small)], environ)
         pairs = []
         for _ in range(arguments.pairs):
-            mine = wall([*ours, str(small)])
+            mine = wall([*ours, str(small)], environ)
             theirs = 0.0
             if arguments.istioctl:
-                theirs = wall([arguments.istioctl, "analyze", "-A", "--use-kube=false", str(small)])
+                theirs = wall([arguments.istioctl, "analyze", "-A", "--use-kube=false", str(small)], environ)
             pairs.append((mine, theirs))
         mine = statistics.median(pair[0] for pair in pairs)
         print(f"gitlab-mesh job validate: {mine:.2f} s for {6 * arguments.services} objects (median of {len(pairs)})")
@@ -190,7 +199,7 @@ def main() -> int:
             failed |= ratio > 1.0
         else:
             print("istioctl: not found; name it with --istioctl")
-        tenfold = wall([*ours, str(large)])
+        tenfold = wall([*ours, str(large)], environ)
         print(f"ten times the objects: {tenfold:.2f} s, {tenfold / mine:.1f} × (goal: at most 11)")
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         print(f"largest process of all, that of the tenfold run included: {peak:.0f} MB")
@@ -198,7 +207,7 @@ def main() -> int:
         repository = Path(folder) / "repository"
         repository.mkdir()
         generate_repository(repository, arguments.services)
-        runs = [wall([*ours, ".", "--changed", "main"], repository) for _ in range(arguments.pairs)]
+        runs = [wall([*ours, ".", "--changed", "main"], environ, repository) for _ in range(arguments.pairs)]
         changed = statistics.median(runs)
         print(f"--changed, one of {arguments.services} files: {changed:.2f} s (goal: at most 1.0)")
         failed |= changed > 1.0
