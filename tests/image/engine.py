@@ -21,7 +21,10 @@ __all__ = ["Engine", "EngineMissingError", "base_image", "engine"]
 
 START_SECONDS = 40.0
 PROGRAMS = ("sh", "cat", "env", "id", "ls", "mkdir", "rm", "touch", "sleep")
-RUNTIMES = ("libgcc_s.so.1", "libstdc++.so.6")
+RUNTIMES = (
+    "libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libm.so.6", "libnss_dns.so.2", "libnss_files.so.2", "libpthread.so.0",
+    "libresolv.so.2", "librt.so.1", "libstdc++.so.6", "libutil.so.1", "libz.so.1",
+)  # fmt: skip
 """What wheels take for given on every Linux (manylinux, PEP 513)."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
