@@ -216,15 +216,17 @@ def test_the_interval_ends_at_all_and_at_nothing() -> None:
 # --- noise -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lag", [2, 6, 9])
-def test_the_dispersion_by_its_formula(lag: int) -> None:
+@pytest.mark.parametrize(("lag", "rarer"), [(2, 1), (6, 1), (9, 1), (6, 15)])
+def test_the_dispersion_by_its_formula(lag: int, rarer: int) -> None:
     width = max(1, lag // 3)
     dispersion = Dispersion(lag)
     stretches: list[list[float]] = []
     squares = variances = 0.0
     count = 0
-    for arms in looks(3, 150):
+    for full in looks(3, 150):
+        arms = full._replace(canary_bad=full.canary_bad // rarer, stable_bad=full.stable_bad // rarer)
         known = max(1.0, (3.0 + squares) / (3.0 + variances))
+        assert dispersion.dump()[:2] == pytest.approx([squares, variances])
         assert dispersion.look(arms) == pytest.approx(known)
         if not (arms.canary_n and arms.stable_n):
             continue
