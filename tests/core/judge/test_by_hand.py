@@ -493,6 +493,16 @@ def test_a_track_bets_both_ways_tempered_and_counts() -> None:
     assert (track.worse.log_wealth, track.excess.high) == (0.0, 1.0)
 
 
+def test_a_track_without_a_base_bets_evenly_and_keeps_its_ceiling() -> None:
+    track = Track("errors", TOLERANCE, Tolerance(1.2, 0.005), promote_level=0.05, lag_looks=6)
+    track.begin(None)
+    assert track.base is None
+    assert len(set(track.worse.dump()[3:])) == 1
+    for _ in range(5):
+        track.look(Arms(10**5, 0, 10**5, 0), 1.5)
+    assert track.fine.log_wealth == pytest.approx(log(2000.0))
+
+
 def ledger(**more: Any) -> Ledger:
     metrics = [UserMetric("a", "q"), UserMetric("b", "q"), UserMetric("c", "q", importance=Importance.INFORMATIONAL)]
     return Ledger(JudgeSettings(**more), user_metrics=metrics)
