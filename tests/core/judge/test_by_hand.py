@@ -498,6 +498,9 @@ def test_a_track_without_a_base_bets_evenly_and_keeps_its_ceiling() -> None:
     track.begin(None)
     assert track.base is None
     assert len(set(track.worse.dump()[3:])) == 1
+    other = Track("errors", TOLERANCE, Tolerance(1.2, 0.005), promote_level=0.05, lag_looks=6)
+    other.load(track.dump())
+    assert other.base is None
     for _ in range(5):
         track.look(Arms(10**5, 0, 10**5, 0), 1.5)
     assert track.fine.log_wealth == pytest.approx(log(2000.0))
