@@ -19,7 +19,13 @@ from gitlab_mesh.core.rollout import (
     decide_next,
 )
 from gitlab_mesh.driver.actions import Actions
-from gitlab_mesh.errors import ConflictError, GitlabMeshError, ReleaseRejectedError, TransientError
+from gitlab_mesh.errors import (
+    AccessDeniedError,
+    ConflictError,
+    GitlabMeshError,
+    ReleaseRejectedError,
+    TransientError,
+)
 from gitlab_mesh.ports import SignalCheck
 
 __all__ = ["Executor", "Progress"]
@@ -142,12 +148,15 @@ class Executor:
     def _failed_way_in(self, state: RolloutState, action: Action, error: GitlabMeshError, now: float) -> RolloutState:
         console, clock = self.actions.ports.console, self.actions.ports.clock
         patience = self.actions.ports.service.rollout.lease
+        begun = state.phase not in (Phase.PREFLIGHT, Phase.LOCK)
+        # Preflight proved the rights; an API server that has just started denies everything until it has read Roles.
         retry = isinstance(error, TransientError) or action.verb in _SAFE_TO_REPEAT
+        retry = retry or (begun and isinstance(error, AccessDeniedError))
         if retry and now - (self._failing_since or now) < patience and not self.signal():
             console.line(f"{action.verb}: {error.what}; trying again", tone="warn")
             clock.sleep(min(2.0, self.actions.ports.service.rollout.look_interval))
             return state
-        if state.phase in (Phase.PREFLIGHT, Phase.LOCK):
+        if not begun:
             self.actions.ledger.abandon()
             raise error
         outcome = Outcome.REJECTED if isinstance(error, ReleaseRejectedError) else Outcome.FAILED

@@ -12,7 +12,7 @@ from gitlab_mesh.config.model import HttpSmoke, SmokeCheck
 from gitlab_mesh.core.record import Driver
 from gitlab_mesh.core.report.formatting import format_seconds
 from gitlab_mesh.core.report.model import Outcome
-from gitlab_mesh.errors import GitlabMeshError, TransientError
+from gitlab_mesh.errors import AccessDeniedError, GitlabMeshError, TransientError
 from gitlab_mesh.ports import Object
 from gitlab_mesh.sandbox.apiserver.access import User
 from gitlab_mesh.testing.ports import ModelPorts
@@ -415,3 +415,32 @@ def test_a_bug_in_the_feedback_does_not_stand_in_the_way(monkeypatch: pytest.Mon
     assert release(ports, "bad").exit_code == 10
     assert_nothing_left(model, before)
     assert "could not be written: NameError('a bug')" in ports.console.text
+
+
+class DeniedFor:
+    """Denies every write of the route from the n-th on, for a while: an API server that has just started."""
+
+    def __init__(self, model: ShopModel, number: int, seconds: float) -> None:
+        self.model, self.left, self.seconds, self.until = model, number, seconds, 0.0
+
+    def before(self, call: Any) -> None:
+        if call.is_write and call.kind == "VirtualService":
+            self.left -= 1
+            if self.left == 0:
+                self.until = self.model.clock.monotonic() + self.seconds
+        if self.model.clock.monotonic() < self.until:
+            raise AccessDeniedError(f"no right to {call.verb} {call.kind}")
+
+    def after(self, call: Any) -> None:
+        """Nothing happens after a call."""
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(5.0, 0), (60.0, 21)])
+def test_rights_that_were_proven_are_asked_for_again_as_long_as_the_lease_lasts(seconds: float, code: int) -> None:
+    model = ShopModel()
+    before = user_objects(model)
+    cluster = model.cluster.as_actor("gitlab-mesh", fault=DeniedFor(model, 2, seconds))
+    result = release(ModelPorts(model, service(), cluster=cluster), "1.5.0")
+    assert result.exit_code == code
+    if code:
+        assert_nothing_left(model, before)
