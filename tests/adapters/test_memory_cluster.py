@@ -163,18 +163,22 @@ def test_loading_brings_status_and_namespaces_along(cluster: MemoryCluster) -> N
 
 
 def test_pods_answer_through_the_proxy(cluster: MemoryCluster) -> None:
-    cluster.load(
-        [
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {"name": "p", "namespace": "shop"},
-                "spec": {"containers": [{"name": "app", "image": "x:1"}]},
-            }
-        ]
-    )
+    for name, status in (("p", {"podIP": "10.0.0.1"}), ("unscheduled", {})):
+        cluster.load(
+            [
+                {
+                    "apiVersion": "v1",
+                    "kind": "Pod",
+                    "metadata": {"name": name, "namespace": "shop"},
+                    "spec": {"containers": [{"name": "app", "image": "x:1"}]},
+                    "status": status,
+                }
+            ]
+        )
     with pytest.raises(TransientError, match="nothing runs pods here"):
         cluster.get_path("shop", "p", 80, "/", timeout=1)
+    with pytest.raises(TransientError, match="has no address yet"):
+        cluster.get_path("shop", "unscheduled", 80, "/", timeout=1)
 
     def answer(namespace: str, name: str, port: int, path: str) -> tuple[int, dict[str, str], bytes]:
         if port == 1:

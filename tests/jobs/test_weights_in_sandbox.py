@@ -48,7 +48,9 @@ def test_a_release_climbs_by_its_budget_is_watched_and_promoted(shop: Sandbox) -
     pairs = [tuple(map(int, pair)) for pair in re.findall(r"weights stable:canary (\d+):(\d+)", log)]
     shares = [canary / (stable + canary) for stable, canary in pairs]
     top = shares.index(0.95)
-    assert shares[top:] == [0.95, 1.0, 0.0]
+    assert shares[-2:] == [1.0, 0.0]
+    # On a busy machine the watch may call for control meanwhile, and let go of it again.
+    assert set(shares[top:-2]) <= {0.95, 0.5}
     climb = shares[:top]
     assert climb[-1] == 0.5
     assert climb == sorted(climb)
