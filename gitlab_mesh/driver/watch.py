@@ -105,7 +105,8 @@ class Watch:
             increments = Increments(problems=snapshot.problems)
         judgement = self._judge(increments, stable, canary, clean=clean and drift is None)
         contradicts = self._contradicts()
-        if contradicts is False and self.expected:
+        # That a few requests do not contradict the new weight says nothing: the old one must be ruled out.
+        if contradicts is False and self.expected and self.window.exceeds(((self.former or 0.0) + self.expected) / 2):
             self.former = self.expected
         return Evidence(
             judgement=judgement,

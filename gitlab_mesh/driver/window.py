@@ -96,6 +96,10 @@ class Window:
             self.requests[Side.STABLE], self.requests[Side.CANARY], share, alpha=SHARE_ALPHA
         )
 
+    def exceeds(self, share: float) -> bool:
+        """Whether the canary surely gets more than this share (0–1)."""
+        return self.requests[Side.CANARY] > self.total * share and bool(self.contradicts(share))
+
     def refused(self, settings: JudgeSettings) -> str:
         """Say why requests that belong to no side hold everything up; "" if they do not."""
         stable, canary = ((self.requests[side], self.errors[side]) for side in Side)
