@@ -58,13 +58,14 @@ def resumed_state(
         if share != 1.0:
             return f"stable is half replaced, but the canary has {share:.2%} of the requests instead of all"
         return state.with_(phase=Phase.PROMOTE, done=Done(True, True, True, True, True, stable_patched=True))
-    if record.phase == Phase.PROMOTE and share == 1.0:
+    ours = min(share, record.weight)  # more than was recorded ahead was never allowed: somebody else wrote it
+    if record.phase == Phase.PROMOTE and ours == 1.0:
         return state.with_(phase=Phase.PROMOTE)
     if record.phase == Phase.WATCH and share == record.weight > 0:
         return state.with_(phase=Phase.WATCH, step=record.step, watched_at=now)
     if plan.budget:
         return state.with_(step=record.step)
-    proven = [index for index, step in enumerate(plan.steps[: record.step + 1]) if step.share <= share]
+    proven = [index for index, step in enumerate(plan.steps[: record.step + 1]) if step.share <= ours]
     return state.with_(step=proven[-1] if proven else 0)
 
 

@@ -174,7 +174,23 @@ def test_unknown_drain_waits_out_its_time() -> None:
     state = RolloutState(PLAN, Phase.ROLL_BACK, written=0.5, exposed=True, done=Done(True, True, True))
     state = state.with_(end=End(Outcome.ROLLED_BACK, "asked"))
     _, _, actions = drive(lambda *_: replace(GOOD, canary_flat=None), state)
-    assert verbs(actions).count(Verb.DRAIN) == PLAN.drain_seconds / 5
+    assert verbs(actions).count(Verb.DRAIN) == PLAN.drain_seconds / 5 + 2
+
+
+def test_a_drain_that_could_not_be_watched_is_looked_at_before_it_ends() -> None:
+    seen = []
+
+    def world(state: RolloutState, action: Action, now: float) -> Evidence:
+        if action.verb is Verb.DRAIN:
+            seen.append(action)
+        # The first look comes after the time, as the API server was away: it only begins to count.
+        return replace(GOOD, canary_flat={0: None, 1: None, 2: False, 3: False}.get(len(seen), True))
+
+    state = RolloutState(PLAN, Phase.ROLL_BACK, written=0.5, exposed=True, done=Done(True, True, True))
+    _, last, actions = drive(world, state.with_(end=End(Outcome.ROLLED_BACK, "asked")), tick=21.0)
+    assert Verb.SCALE_DOWN not in verbs(actions)
+    assert last.end is not None
+    assert last.end.outcome is Outcome.UNSAFE
 
 
 def test_stable_that_does_not_start_never_gets_traffic() -> None:
@@ -212,6 +228,34 @@ def test_foreign_weights_are_reasserted_a_bounded_number_of_times() -> None:
     assert last.end is not None
     assert last.end.outcome is Outcome.FAILED
     assert "argocd" in last.end.reason
+
+
+def waiting_for_pods(phase: Phase, *, step: int, written: float, plan: Plan = PLAN) -> RolloutState:
+    done = Done(locked=True, prepared=True, deployed=True, ready=True, smoked=True)
+    return RolloutState(plan, phase, step=step, written=written, replicas=3, exposed=True, done=done)
+
+
+@pytest.mark.parametrize(
+    ("phase", "step", "written", "watched", "again"),
+    [
+        (Phase.STEP, 1, 0.1, 0.0, (Phase.STEP, 0)),
+        (Phase.STEP, 1, 0.5, 0.0, (Phase.STEP, 1)),
+        (Phase.PROMOTE, 1, 0.5, 0.0, (Phase.STEP, 1)),
+        (Phase.PROMOTE, 1, 0.95, 60.0, (Phase.WATCH, 1)),
+        (Phase.PROMOTE, 1, 1.0, 0.0, (Phase.PROMOTE, 1)),
+    ],
+)
+def test_what_a_gate_allowed_before_a_foreign_write_is_void(
+    phase: Phase, step: int, written: float, watched: float, again: tuple[Phase, int]
+) -> None:
+    state = waiting_for_pods(phase, step=step, written=written, plan=replace(PLAN, watch_seconds=watched))
+    drifted = replace(GOOD, judgement=None, drift=Drift("kustomize-controller", 0.0))
+    action = decide_next(state, drifted, 5.0)
+    assert (action.verb, action.share) == (Verb.REASSERT, written)
+    state = advance(state, action, drifted, 5.0)
+    assert (state.phase, state.step, state.reasserted) == (*again, 1)
+    action = decide_next(state, replace(GOOD, judgement=judged(), contradicts=None), 6.0)
+    assert action.verb is not Verb.SET_WEIGHT
 
 
 def test_a_lost_lock_stops_every_write() -> None:

@@ -37,7 +37,8 @@ def advance(state: RolloutState, action: Action, evidence: Evidence, now: float)
         case Verb.SET_WEIGHT:
             return _after_weight(state, action, now)
         case Verb.REASSERT:
-            return state.with_(reasserted=state.reasserted + 1, since=now, done=did(confirmed=False))
+            again = _where_judged(state)
+            return again.with_(reasserted=state.reasserted + 1, since=now, done=did(confirmed=False))
         case Verb.CONFIRM:
             return state.with_(done=did(confirmed=True), since=now)
         case Verb.PAUSE:
@@ -65,9 +66,9 @@ def advance(state: RolloutState, action: Action, evidence: Evidence, now: float)
         case Verb.END:
             return state.with_(end=action.end)
         case Verb.DRAIN:
-            drained = evidence.canary_flat is True or (
-                evidence.canary_flat is None and now - state.since >= state.plan.drain_seconds
-            )
+            # Nobody can tell: only after two looks past the time, as the first may just begin to count.
+            silent = evidence.canary_flat is None and state.late_looks > 0
+            drained = evidence.canary_flat is True or (silent and now - state.since >= state.plan.drain_seconds)
             limit = GONE_SECONDS if done.scaled_down else state.plan.drain_seconds
             late = state.late_looks + 1 if now - state.since > limit else 0
             phase = Phase.CLEAN_UP if done.scaled_down else Phase.ROLL_BACK
@@ -124,6 +125,19 @@ def _after_weight(state: RolloutState, action: Action, now: float) -> RolloutSta
         phase=Phase.ROLL_BACK if state.end is not None else state.phase,
         done=replace(state.done, confirmed=False, drained=False),
     )
+
+
+def _where_judged(state: RolloutState) -> RolloutState:
+    """Go back to where the weight that is in force is judged: what a gate allowed before a foreign write is void (S1).
+
+    Only a raise that was still waiting, for its pods as a rule, is affected. A pause that is over is not repeated.
+    """
+    plan = state.plan
+    if state.phase is Phase.PROMOTE and state.written < 1.0:
+        return state.with_(phase=Phase.WATCH if plan.watch_seconds > 0 else Phase.STEP)
+    if state.phase is not Phase.STEP or plan.budget or state.step == 0:
+        return state
+    return state.with_(step=state.step - (state.written < plan.steps[state.step].share))
 
 
 def _after_await_canary(state: RolloutState, evidence: Evidence, now: float) -> RolloutState:

@@ -14,11 +14,11 @@ def promote(state: RolloutState, evidence: Evidence, now: float) -> Action:
     """Canary to 100 %, then stable's new template, then back: a broken new stable never gets traffic (S9)."""
     plan, done = state.plan, state.done
     stable = evidence.stable
+    if evidence.drift is not None and not done.stable_ready:
+        return on_drift(state, evidence.drift, state.written)
     if state.written != 1.0:
         why = "the canary carries everything while stable is replaced"
         return raise_to(state, evidence, 1.0, replicas=plan.stable_replicas, why=why)
-    if evidence.drift is not None and not done.stable_ready:
-        return on_drift(state, evidence.drift, 1.0)
     if not done.stable_patched:
         if not done.confirmed and now - state.since < plan.confirm_seconds and evidence.contradicts is not False:
             return Action(Verb.LOOK)

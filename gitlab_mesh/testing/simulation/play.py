@@ -88,8 +88,6 @@ class Simulation(Scene):
             options = {"to_previous": True} if stage == "previous" else {}
         run = self.launch(stage, job, Driver("103" if stage == "again" else "100", number), options, faults)
         self.stage.run()
-        if stage == "previous" and run.exit_code == 0:
-            self.oracles.refused.add(f"{IMAGE}:{self.schedule.tag}")
         return run
 
     def _follows(self, stage: str, last: DriverRun) -> bool:

@@ -151,6 +151,8 @@ def _check_stable_write(oracles: Oracles, before: Object | None, after: Object |
         return
     if now in oracles.refused:
         oracles.violate("S1", f"{driver.name} promoted {now}, which was taken back before")
+    if driver.name.startswith("previous ") and not oracles.record_destroyed:
+        oracles.refused.add(was)
     if now in oracles.stable_images:
         return  # taken back
     oracles.stable_images.add(now)
