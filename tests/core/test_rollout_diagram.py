@@ -78,11 +78,11 @@ def walk(luck: random.Random) -> set[tuple[str, str]]:
     if plan.first:
         plan = replace(plan, steps=())
     state, seen, now, known = RolloutState(plan, continued=luck.choice([-1, 1])), set(), 0.0, Evidence()
-    if (
-        luck.random() < 0.05 and plan.promote == "image" and not plan.first
-    ):  # by chance alone few come as far as the promotion
+    if luck.random() < 0.2 and not plan.first:  # by chance alone few come as far as the watch and the promotion
         done = Done(locked=True, prepared=True, deployed=True, ready=True, smoked=True)
-        state = state.with_(phase=Phase.PROMOTE, step=1, written=0.5, replicas=3, exposed=True, done=done)
+        phase = Phase.PROMOTE if plan.promote == "image" and luck.random() < 0.5 else Phase.WATCH
+        if phase is Phase.PROMOTE or plan.watch_seconds:
+            state = state.with_(phase=phase, step=1, written=0.5, replicas=3, exposed=True, done=done)
     for _ in range(500):
         action = decide_next(state, known, now)
         if action.verb is Verb.FINISH:

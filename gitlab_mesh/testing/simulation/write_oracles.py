@@ -36,6 +36,7 @@ def check_write(oracles: Oracles, before: Object | None, after: Object | None, d
         oracles.wrote_lease(after, driver)
     elif kind == "ConfigMap" and driver is None and after is None:
         oracles.record_destroyed = True
+        oracles.refused.clear()  # nobody can know any more what was taken back
     elif kind == "ConfigMap" and driver is not None and name == RECORD:
         oracles.wrote_record(before, after, driver)
 
@@ -151,7 +152,7 @@ def _check_stable_write(oracles: Oracles, before: Object | None, after: Object |
         return
     if now in oracles.refused:
         oracles.violate("S1", f"{driver.name} promoted {now}, which was taken back before")
-    if driver.name.startswith("previous ") and not oracles.record_destroyed:
+    if driver.name.startswith("previous "):
         oracles.refused.add(was)
     if now in oracles.stable_images:
         return  # taken back
