@@ -57,7 +57,10 @@ def next_step_for(end: End, service: str, what: str, *, lost: bool = False) -> s
     status = f"`gitlab-mesh job status --service {service}`"
     match end.outcome:
         case Outcome.UNSAFE:
-            return f"Look now: {status}; then end it: `gitlab-mesh job rollback --service {service}`"
+            return (
+                f"Look now: {status}; then end it: `gitlab-mesh job rollback --service {service}`, with "
+                "`--proxies-follow` if requests still come although `istioctl proxy-status` shows every proxy in sync"
+            )
         case Outcome.REJECTED:
             return "Fix the release and push it under a new tag; the same image is refused now (or say `--again`)."
         case Outcome.INCONCLUSIVE:

@@ -25,7 +25,13 @@ __all__ = ["is_patched", "rebuild", "roll_back"]
 
 
 def roll_back(
-    ports: ServicePorts, found: Found, end: End, *, job: str = "rollback", seen: LeaseState | None = None
+    ports: ServicePorts,
+    found: Found,
+    end: End,
+    *,
+    job: str = "rollback",
+    seen: LeaseState | None = None,
+    told: bool = False,
 ) -> JobResult:
     """Take over at once (weight 0 is always safe) and walk the way out; the old driver then finds the fence changed.
 
@@ -37,6 +43,7 @@ def roll_back(
         end: How and why it ends.
         job: Name of the job that does it.
         seen: The lease that was watched; taken over only if it is still exactly that. None: taken over at once.
+        told: Whether a person says that every proxy follows the route.
 
     Raises:
         ConflictError: Somebody else took over at the same moment.
@@ -50,7 +57,7 @@ def roll_back(
     if ledger.record.ending == Outcome.PROMOTED and end.outcome is not Outcome.PROMOTED:
         end = End(Outcome.PROMOTED, "stable ran the release already when the job ended; the rest was tidied up")
     patience.until_done(lambda: fend_off(ports, ledger.record))
-    watch = Watch(ports, Timeline(), started, fence=ledger.fence, former=ledger.record.followed)
+    watch = Watch(ports, Timeline(), started, fence=ledger.fence, former=ledger.record.followed, told=told)
     route = patience.until_done(lambda: take_route(ports, ledger))
     if route is not None:
         watch.written(route, route.share or 0.0)

@@ -40,6 +40,7 @@ class Watch:
         fence: Our fence annotation.
         expected: The share that we wrote last; None before the first write.
         former: The share that proxies surely followed before weight 0; 0 if there never was one, None if nobody knows.
+        told: Whether a person says that every proxy follows the route: what still comes then bypasses it.
         version: resourceVersion of the route after our last write.
         samples: What the judge saw, rendered for ``judge replay``.
     """
@@ -51,6 +52,7 @@ class Watch:
     judge: JudgeLike | None = None
     expected: float | None = None
     former: float | None = 0.0
+    told: bool = False
     version: str = ""
     window: Window = field(default_factory=Window)
     route: RouteState | None = None
@@ -155,6 +157,8 @@ class Watch:
 
     def _follows(self) -> bool | None:
         """Whether more than half of the canary's former share is gone while it drains."""
+        if self.told:
+            return True
         if self.former is None or self.window.total == 0:
             return None
         if self.former == 0:

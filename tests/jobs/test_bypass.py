@@ -47,6 +47,18 @@ def test_proxies_that_do_not_follow_weight_0_keep_their_canary_and_a_person_is_c
     assert model.lost_by_mesh == 0
 
 
+def test_a_person_who_saw_that_every_proxy_follows_ends_what_nobody_can_tell() -> None:
+    model = ShopModel(rate=200.0, bypass=0.4)
+    before = user_objects(model)
+    first = release(ModelPorts(model, SHORT), "bad")
+    assert (first.exit_code, "--proxies-follow" in first.report.next_step) == (23, True)
+    assert ROLLBACK.run(ModelPorts(model, SHORT), {}).exit_code == 23
+    ended = ROLLBACK.run(ModelPorts(model, SHORT), {"proxies_follow": True})
+    assert ended.exit_code == 0, ended.report.reason
+    assert_nothing_left(model, before)
+    assert model.lost_by_mesh == 0
+
+
 def test_a_net_ends_what_was_killed_after_weight_0_although_callers_bypass_the_route() -> None:
     for number in range(8, 40, 4):
         model = ShopModel(**BYPASSED)

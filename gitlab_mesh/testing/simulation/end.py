@@ -30,7 +30,7 @@ def check_exit(oracles: Oracles, model: ShopModel, run: DriverRun) -> None:
     mine = mine and oracles.lease_run in (None, run)  # else somebody is just taking over
     trouble = oracles.now - run.injector.last_trouble < 200.0
     if run.exit_code == 23:
-        requests = oracles.now - oracles.last_canary < oracles.drain_seconds + 2.0
+        requests = oracles.alike or oracles.now - oracles.last_canary < oracles.drain_seconds + 2.0
         half = oracles.ready_stables < oracles.replicas
         if mine and not (share > 0 or trouble or requests or half):
             oracles.violate("S3", f"{run.name} exits 23 although weight 0 is written and nobody reaches the canary")

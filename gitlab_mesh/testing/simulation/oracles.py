@@ -56,6 +56,7 @@ class Oracles:
         shares: The canary's share in each VirtualService.
         zero_since: When the canary's live share last became 0 everywhere; None while it is above.
         disturbed: Sides whose pods somebody evicts, and when.
+        alike: Whether callers that bypass the route look like proxies that lag: at small shares, on several routes.
         refused: Images that somebody took back after their promotion.
         lease_run: Driver that took or renewed the lease last; None once it is free. ``after_script`` has the identity
             of its job, so the holder's name does not tell.
@@ -89,6 +90,7 @@ class Oracles:
     record_destroyed: bool = False
     promoted_images: set[str] = field(default_factory=set)
     user_images: set[str] = field(default_factory=set)
+    alike: bool = False
     refused: set[str] = field(default_factory=set)
 
     def violate(self, invariant: str, text: str) -> None:

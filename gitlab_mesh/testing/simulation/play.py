@@ -110,12 +110,14 @@ class Simulation(Scene):
         if last.exit_code == 23 and self.stage.now - self.model.traffic.last_canary < schedule.lag + 1.0:
             self.stage.pass_to(self.stage.now + schedule.lag)  # proxies lagged: it was kept, and a person comes back
             last = self._end(job, ())
+        if last.exit_code == 23 and self.oracles.alike:  # a person looked at the proxies and says so
+            last = self._end("rollback", (), proxies_follow=True)
         return last
 
-    def _end(self, job: str, faults: tuple[PlannedFault, ...]) -> DriverRun:
+    def _end(self, job: str, faults: tuple[PlannedFault, ...], **said: bool) -> DriverRun:
         net = job in ("after-script", "recover")
         waited, drivers = net and waits(self.model), len(self.runs) + 1
-        options = {"after-script": {"if_unfinished": True}, "recover": {"expired": True}}.get(job, {})
+        options = {"after-script": {"if_unfinished": True}, "recover": {"expired": True}}.get(job, {}) | said
         driver = Driver("100", "1000") if job == "after-script" else Driver("", "")
         run = self.launch("end", job, driver, options, faults)
         self.stage.run()

@@ -109,6 +109,7 @@ class Scene:
             schedule.lag,
             user_images={GOOD},
         )
+        self.oracles.alike = schedule.bypass > 0 and (schedule.budget or schedule.both)
         if schedule.first:  # requests find nobody before the first release, and after it was taken back
             self.oracles.excused.append((None, 0.0, float("inf")))
         self.world = ShopWorld(self.stage, self.model, self.metrics, self.oracles, self._start_other, schedule.routes)

@@ -48,7 +48,7 @@ def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
         if still is None:
             return _nothing(ports, f"rollout {found.record.id} ended by itself meanwhile")
         found = still
-    return roll_back(ports, found, _reason(ports, found, options))
+    return roll_back(ports, found, _reason(ports, found, options), told=bool(options.get("proxies_follow")))
 
 
 def _same_pipeline(found: Found, ports: ServicePorts) -> bool:
@@ -94,6 +94,12 @@ JOB = Job(
         JobOption(
             "to-previous",
             "Give stable the release before the last promotion again, without a canary; the bad one is refused then.",
+            kind="flag",
+        ),
+        JobOption(
+            "proxies-follow",
+            "End the canary although requests still come: `istioctl proxy-status` shows every proxy in sync, so they "
+            "bypass the route.",
             kind="flag",
         ),
         JobOption("reason", "Why, for the record and the note."),
