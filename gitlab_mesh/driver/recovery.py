@@ -98,8 +98,9 @@ def rebuild(ports: ServicePorts, record: Record, route: RouteState | None, end: 
     patched = is_patched(ports, record)
     # Its old template may be back already, but not its pods: it gets no traffic before they are (S9).
     known = f"Deployment/{service.namespace}/{service.stable_workload}" in record.originals
-    returning = known and not patched and stable is not None and not stable.is_ready
     share = (route.share or 0.0) if route is not None else 0.0
+    unknown = share == 1.0  # whoever lost its record may have been replacing stable just then
+    returning = (known or unknown) and not patched and stable is not None and not stable.is_ready
     plan = Plan(
         steps=(),
         stable_replicas=stable.desired if stable else 1,

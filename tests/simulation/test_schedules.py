@@ -73,6 +73,34 @@ def at(boundary: str, *kinds: str, number: int = 0, seconds: float = 45.0) -> tu
 
 
 FOUND: dict[str, Schedule] = {
+    "the route is written while the pods of a raise start": replace(
+        PROMOTE, seed=11, subset=True, lag=4.0, faults=at("canary:look/list Pod", "foreign-flap", number=10)
+    ),
+    "a foreign weight above the paused one proves no step": replace(
+        SHAPES["paused"],
+        seed=12,
+        ending="recover",
+        ending_faults=at("continue:begin/create SelfSubjectAccessReview", "foreign-flap", seconds=12.0),
+    ),
+    "the token comes back when the drain is over, and proxies lag": replace(
+        PROMOTE,
+        seed=13,
+        rate=400.0,
+        lag=20.0,
+        faults=at("canary:look/list Pod", "foreign-shift", number=3, seconds=0.0)
+        + at("canary:drain/list ReplicaSet", "unauthorized", seconds=40.0),
+    ),
+    "one of two routes is written, and callers bypass them": replace(
+        SHAPES["both-killed"], seed=14, bypass=0.1, rate=400.0, lag=0.0, ending="rollback"
+    ),
+    "the record is lost while stable is replaced": replace(
+        SHAPES["killed-in-promotion"],
+        seed=15,
+        rate=400.0,
+        lag=4.0,
+        faults=at("canary:patch-stable/patch Deployment", "kill-after", "delete-record", seconds=0.0),
+        ending="recover",
+    ),
     "weight 0 was written by the job before: the drain is still to be waited for": replace(
         SHAPES["killed"], lag=4.0, ending_faults=at("end:set-weight/patch VirtualService", "kill-after")
     ),
