@@ -98,8 +98,10 @@ FOUND: dict[str, Schedule] = {
         seed=15,
         rate=400.0,
         lag=4.0,
-        faults=at("canary:patch-stable/patch Deployment", "kill-after", "delete-record", seconds=0.0),
+        faults=at("canary:patch-stable/patch Deployment", "kill-after", seconds=0.0)
+        + at("canary:patch-stable/patch Deployment", "delete-record", seconds=100.0),
         ending="recover",
+        delay=0.0,
     ),
     "weight 0 was written by the job before: the drain is still to be waited for": replace(
         SHAPES["killed"], lag=4.0, ending_faults=at("end:set-weight/patch VirtualService", "kill-after")
