@@ -79,7 +79,8 @@ def prepare(run: Run, action: Action, state: RolloutState) -> None:
         for key, value in record.originals.items()
         if key not in route.objects or key.split("/")[0] not in ROUTE_KINDS or _is_fenced(route.objects[key])
     }
-    pinned = plan_pin(find_autoscaler(run.ports.cluster, run.ports.service), state.plan.stable_replicas)
+    autoscaler = find_autoscaler(run.ports.cluster, run.ports.service)
+    pinned = plan_pin(autoscaler, state.plan.stable_replicas)
     created = tuple(
         f"{item['kind']}/{item['metadata']['namespace']}/{item['metadata']['name']}" for item in change.create
     )
@@ -89,7 +90,7 @@ def prepare(run: Run, action: Action, state: RolloutState) -> None:
         created=_united(record.created, created),
         settings=take_snapshot(run.ports.service, route.names),
     )
-    pin(run.ports.cluster, run.ledger.record.originals)
+    pin(run.ports.cluster, run.ledger.record.originals, autoscaler)
     run.applied(run.ports.router.apply(change), 0.0)
     run.watch.look_before()
     hotfix = f"hotfix ({record.hotfix}): " if record.hotfix else ""
@@ -131,8 +132,10 @@ def _take_back_if_lost(run: Run, namespace: str, name: str) -> None:
     taken = run.ledger.taken_by()
     if taken:
         record, _ = run.ports.store.read()
-        if record is not None and not record.finished and record.phase not in ("roll-back", "clean-up", "done"):
-            raise ConflictError(taken)  # whoever took over goes on with it
+        # Who has the rollout goes on with it, or ends it: what is recorded is looked for. Only after the clean-up's
+        # deletion nobody would look again, and requests come no more.
+        if record is not None and not record.finished and record.phase != "clean-up":
+            raise ConflictError(taken)
         found = find_ours(run.ports.cluster, namespace, name, run.ledger.record.id)
         if found is not None:
             run.ports.cluster.delete("Deployment", namespace, name, uid=found["metadata"].get("uid"))

@@ -6,7 +6,7 @@ An autoscaler sees stable idle at half of its traffic and scales it down; a roll
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gitlab_mesh.config.model import ServiceConfig
@@ -39,29 +39,52 @@ def plan_pin(autoscaler: Object | None, replicas: int) -> dict[str, Any]:
     return {f"{KIND}/{metadata['namespace']}/{metadata['name']}": {"min": before, "pinned": replicas}}
 
 
-def pin(cluster: Cluster, recorded: Mapping[str, Any]) -> None:
-    """Raise ``minReplicas`` as recorded."""
+def pin(cluster: Cluster, recorded: Mapping[str, Any], autoscaler: Object | None) -> None:
+    """Raise ``minReplicas`` as recorded.
+
+    Args:
+        cluster: Where.
+        recorded: Originals of the record.
+        autoscaler: As read before the record was written: whoever takes over touches it, and this fails.
+    """
     for key, was in recorded.items():
         kind, namespace, name = key.split("/")
-        if kind == KIND:
-            cluster.patch(kind, namespace, name, [{"op": "add", "path": "/spec/minReplicas", "value": was["pinned"]}])
+        if kind != KIND or autoscaler is None or autoscaler["metadata"]["name"] != name:
+            continue
+        raised = {"op": "add", "path": "/spec/minReplicas", "value": was["pinned"]}
+        cluster.patch(kind, namespace, name, [_unchanged(autoscaler), raised])
 
 
-def unpin(cluster: Cluster, recorded: Mapping[str, Any]) -> None:
-    """Put ``minReplicas`` back; what somebody else changed meanwhile stays as it is."""
+def unpin(cluster: Cluster, recorded: Mapping[str, Any], check: Callable[[], None]) -> None:
+    """Put ``minReplicas`` back; what somebody else changed meanwhile stays as it is.
+
+    Args:
+        cluster: Where.
+        recorded: Originals of the record.
+        check: Raises if the record is not ours any more; asked after the autoscaler was read.
+    """
     for key, was in recorded.items():
         kind, namespace, name = key.split("/")
         if kind != KIND:
             continue
         try:
-            live = cluster.get(kind, namespace, name)["spec"].get("minReplicas")
+            live = _read_now(cluster, namespace, name)
         except ObjectMissingError:
             continue
-        if live != was["pinned"]:
+        check()
+        if live["spec"].get("minReplicas") != was["pinned"]:
             continue
-        operations: list[Operation] = [{"op": "test", "path": "/spec/minReplicas", "value": live}]
+        back: Operation = {"op": "replace", "path": "/spec/minReplicas", "value": was["min"]}
         if was["min"] is None:
-            operations.append({"op": "remove", "path": "/spec/minReplicas"})
-        else:
-            operations.append({"op": "replace", "path": "/spec/minReplicas", "value": was["min"]})
-        cluster.patch(kind, namespace, name, operations)
+            back = {"op": "remove", "path": "/spec/minReplicas"}
+        cluster.patch(kind, namespace, name, [_unchanged(live), back])
+
+
+def _read_now(cluster: Cluster, namespace: str, name: str) -> Object:
+    """Read through a patch that changes nothing: unlike a read's, its answer cannot come from a cache that lags."""
+    uid = cluster.get(KIND, namespace, name)["metadata"].get("uid")
+    return cluster.patch(KIND, namespace, name, [{"op": "test", "path": "/metadata/uid", "value": uid}])
+
+
+def _unchanged(autoscaler: Object) -> Operation:
+    return {"op": "test", "path": "/metadata/resourceVersion", "value": autoscaler["metadata"]["resourceVersion"]}

@@ -52,7 +52,7 @@ def _created_deployments(run: Run) -> list[tuple[str, str]]:
 def restore(run: Run, action: Action, state: RolloutState) -> None:
     """Put autoscaler and route back as they were."""
     router, originals = run.ports.router, run.ledger.record.originals
-    unpin(run.ports.cluster, originals)
+    unpin(run.ports.cluster, originals, run.ledger.check_ours)
     route: RouteState | None = None
     try:
         route = router.read()

@@ -72,6 +72,12 @@ class Ledger:
         state = "ended it" if record.finished else "took it over"
         return f"rollout {self.record.id} is not ours any more: {record.driver.who} {state}"
 
+    def check_ours(self) -> None:
+        """Raise ConflictError if somebody took the rollout over."""
+        taken = self.taken_by()
+        if taken:
+            raise ConflictError(taken)
+
     def wait(self, seconds: float) -> None:
         """Wait, renewing the lease meanwhile; a signal ends the wait early."""
         clock = self.ports.clock

@@ -26,7 +26,9 @@ def patch_stable(run: Run, action: Action, state: RolloutState) -> None:
     # Read before the record was written: whoever takes the record over touches the Deployment, and this fails.
     version = deployment["metadata"]["resourceVersion"]
     still = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
-    patch_template(run.ports.cluster, service.namespace, service.stable_workload, (still, *operations))
+    run.watch.replaced = patch_template(
+        run.ports.cluster, service.namespace, service.stable_workload, (still, *operations)
+    )
 
 
 def revert_stable(run: Run, action: Action, state: RolloutState) -> None:
@@ -40,4 +42,4 @@ def revert_stable(run: Run, action: Action, state: RolloutState) -> None:
         still = {"op": "test", "path": "/metadata/resourceVersion", "value": stable["metadata"]["resourceVersion"]}
         operations = [still, {"op": "replace", "path": "/spec/template", "value": was["template"]}]
         run.events.write("StableReverted", "stable gets its old template back", warning=True)
-        patch_template(run.ports.cluster, service.namespace, service.stable_workload, operations)
+        run.watch.replaced = patch_template(run.ports.cluster, service.namespace, service.stable_workload, operations)

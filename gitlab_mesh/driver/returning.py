@@ -10,7 +10,7 @@ from gitlab_mesh.driver.closing import with_history
 from gitlab_mesh.driver.events import EventLog
 from gitlab_mesh.driver.ledger import Ledger
 from gitlab_mesh.driver.workloads import patch_template, read_workload
-from gitlab_mesh.errors import ConflictError, ObjectMissingError, PolicyRefusedError, UnsafeError
+from gitlab_mesh.errors import ConflictError, ObjectMissingError, PolicyRefusedError, TransientError, UnsafeError
 from gitlab_mesh.job import JobResult, ServicePorts
 
 __all__ = ["to_previous"]
@@ -35,8 +35,9 @@ def to_previous(ports: ServicePorts, reason: str) -> JobResult:
         _mark(ledger, record, why, ports)
         name, service = stable.identity.workload, ports.service
         current = stable.deployment["spec"]["template"]
+        since = 0
         if template_hash(current) != template_hash(record.previous_template):
-            patch_template(
+            since = patch_template(
                 ports.cluster,
                 service.namespace,
                 name,
@@ -47,7 +48,7 @@ def to_previous(ports: ServicePorts, reason: str) -> JobResult:
             )
         image = str(record.previous_template["spec"]["containers"][0].get("image", ""))
         ports.console.line(f"Deployment {service.namespace}/{name}: {image}", tone="warn")
-        ready = _await_ready(ports, ledger, name)
+        ready = _await_ready(ports, ledger, name, since)
         EventLog(ports, record.id).write("ReleaseReturned", f"{image}: {why}", warning=True)
         # Only now: until stable is ready a second call must be able to find the template again.
         ledger.write(last_good=ready.identity, previous_template={})
@@ -96,11 +97,14 @@ def _mark(ledger: Ledger, record: Record, why: str, ports: ServicePorts) -> None
     )
 
 
-def _await_ready(ports: ServicePorts, ledger: Ledger, name: str) -> SideState:
+def _await_ready(ports: ServicePorts, ledger: Ledger, name: str, since: int) -> SideState:
     service, clock = ports.service, ports.clock
     until = clock.monotonic() + service.rollout.ready_deadline
     while True:
-        side = read_workload(ports.cluster, service.namespace, name)
+        try:
+            side = read_workload(ports.cluster, service.namespace, name, since=since)
+        except TransientError:
+            side = None  # asked again until the deadline
         if side is not None and side.is_ready:
             return side
         if clock.monotonic() > until:

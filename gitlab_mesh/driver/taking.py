@@ -10,6 +10,7 @@ from gitlab_mesh.core.mesh.route import RouteState
 from gitlab_mesh.core.record import Record
 from gitlab_mesh.core.report.model import Outcome
 from gitlab_mesh.core.rollout import End
+from gitlab_mesh.driver.capacity import KIND as AUTOSCALER
 from gitlab_mesh.driver.executor import WAY_OUT_PATIENCE_SECONDS
 from gitlab_mesh.driver.ledger import Ledger
 from gitlab_mesh.driver.outcome import next_step_for
@@ -107,6 +108,9 @@ def fend_off(ports: ServicePorts, record: Record) -> None:
     stable = f"Deployment/{service.namespace}/{service.stable_workload}"
     if stable in record.originals:
         _touch(ports, record, stable)
+    for key in record.originals:
+        if key.startswith(f"{AUTOSCALER}/"):
+            _touch(ports, record, key)
     if record.phase == "deploy":
         for key, was in record.originals.items():
             if key.startswith("DestinationRule/") and not was.get("created"):
@@ -144,9 +148,7 @@ def take_route(ports: ServicePorts, ledger: Ledger) -> RouteState | None:
             return None
         # A record that is ours after the route was read: whoever takes over from us has not fenced that route yet,
         # and the patch tests what was read.
-        taken = ledger.taken_by()
-        if taken:
-            raise ConflictError(taken)
+        ledger.check_ours()
         if route.fence is None and not ledger.record.originals:
             return route
         try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.core.judge.model import Judgement, Look
 from gitlab_mesh.core.judge.samples import SampleWriter
+from gitlab_mesh.core.mesh.fencing import is_older
 from gitlab_mesh.core.mesh.route import RouteState
 from gitlab_mesh.core.mesh.weights import find_grain
 from gitlab_mesh.core.metrics.counts import Counts, Side, SideTarget, Snapshot
@@ -41,6 +42,7 @@ class Watch:
         expected: The share that we wrote last; None before the first write.
         former: The share that proxies surely followed before weight 0; 0 if there never was one, None if nobody knows.
         told: Whether a person says that every proxy follows the route: what still comes then bypasses it.
+        replaced: Generation of the stable Deployment since we gave it a template; 0: we did not.
         version: resourceVersion of the route after our last write.
         samples: What the judge saw, rendered for ``judge replay``.
     """
@@ -53,6 +55,7 @@ class Watch:
     expected: float | None = None
     former: float | None = 0.0
     told: bool = False
+    replaced: int = 0
     version: str = ""
     window: Window = field(default_factory=Window)
     route: RouteState | None = None
@@ -202,7 +205,7 @@ class Watch:
     def _sides(self) -> tuple[SideState | None, SideState | None]:
         cluster, service = self.ports.cluster, self.service
         return (
-            read_workload(cluster, service.namespace, service.stable_workload),
+            read_workload(cluster, service.namespace, service.stable_workload, since=self.replaced),
             read_workload(cluster, service.namespace, service.canary_workload),
         )
 
@@ -212,11 +215,13 @@ class Watch:
         self.route = route
         version, before = route.version, self.version
         self.version = version
-        if route.fence not in (self.fence, None):
+        older = is_older(route.fence, self.fence)
+        if route.fence not in (self.fence, None) and not older:
             return None, f"the route carries the fence {route.fence}: another driver took over", False
         if route.missing:  # whoever deleted it cannot be overruled by writing weights
             return Drift(route.writer, None), "", False
-        if route.fence is None or route.share != self.expected or not route.uniform:
+        # Nobody takes over with a lower number: it was read, or put back, as it was before we came.
+        if route.fence is None or older or route.share != self.expected or not route.uniform:
             return Drift(route.writer, route.share), "", False
         return None, "", version == before
 

@@ -84,9 +84,7 @@ def _owned_route(run: Run) -> RouteState:
     route = router.read()
     if route.fence is None:
         # Somebody took the fence off. A driver that took over and finished does that, too (S4).
-        taken = run.ledger.taken_by()
-        if taken:
-            raise ConflictError(taken)
+        run.ledger.check_ours()
         route = router.apply(router.plan_take_over(route, run.ledger.fence))
     return route
 

@@ -7,18 +7,30 @@ from typing import Any
 
 from gitlab_mesh.core.judge.model import SideHealth
 from gitlab_mesh.core.workload import ROLLOUT_ID, SideState, read_side
-from gitlab_mesh.errors import ConflictError, ObjectMissingError
+from gitlab_mesh.errors import ConflictError, ObjectMissingError, TransientError
 from gitlab_mesh.ports import Cluster, Object
 
 __all__ = ["create_ours", "find_ours", "health_of", "patch_template", "read_workload", "scale"]
 
 
-def read_workload(cluster: Cluster, namespace: str, name: str) -> SideState | None:
-    """Read a Deployment with its ReplicaSets and pods; None if it does not exist."""
+def read_workload(cluster: Cluster, namespace: str, name: str, *, since: int = 0) -> SideState | None:
+    """Read a Deployment with its ReplicaSets and pods; None if it does not exist.
+
+    Args:
+        cluster: Where.
+        namespace: Of the Deployment.
+        name: Of the Deployment.
+        since: Generation that our own write gave it.
+
+    Raises:
+        TransientError: What was read is older than that: its status tells of other pods.
+    """
     try:
         deployment = cluster.get("Deployment", namespace, name)
     except ObjectMissingError:
         return None
+    if int(deployment["metadata"].get("generation") or 0) < since:
+        raise TransientError(f"Deployment {namespace}/{name} was read as it was before it was written")
     labels = deployment["spec"]["selector"].get("matchLabels") or {}
     selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
     return read_side(
@@ -71,9 +83,14 @@ def scale(cluster: Cluster, found: Object, replicas: int) -> None:
     cluster.patch("Deployment", metadata["namespace"], metadata["name"], operations)
 
 
-def patch_template(cluster: Cluster, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]) -> None:
-    """Give the stable Deployment another pod template; fails if somebody changed it since it was planned."""
-    cluster.patch("Deployment", namespace, name, operations)
+def patch_template(cluster: Cluster, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]) -> int:
+    """Give the stable Deployment another pod template; fails if somebody changed it since it was planned.
+
+    Returns:
+        Its generation since then.
+    """
+    written = cluster.patch("Deployment", namespace, name, operations)
+    return int(written["metadata"].get("generation") or 0)
 
 
 def find_ours(cluster: Cluster, namespace: str, name: str, rollout: str) -> Object | None:

@@ -73,6 +73,38 @@ def at(boundary: str, *kinds: str, number: int = 0, seconds: float = 45.0) -> tu
 
 
 FOUND: dict[str, Schedule] = {
+    "the autoscaler is read as it was before it was pinned": replace(
+        SHAPES["autoscaled-killed"],
+        ending="rollback",
+        ending_faults=at("end:restore/get HorizontalPodAutoscaler", "stale-read", seconds=3.0),
+    ),
+    "a sleeper pins the autoscaler after another job has put it back": replace(
+        PROMOTE,
+        autoscaled=True,
+        faults=at("canary:prepare/patch HorizontalPodAutoscaler", "same-job-again", seconds=3.0)
+        + at("canary:prepare/patch HorizontalPodAutoscaler", "pause", seconds=90.0),
+    ),
+    "a sleeper puts the autoscaler back under another job's canary": replace(
+        SHAPES["autoscaled-killed"],
+        ending="rollback",
+        ending_faults=at("end:restore/patch HorizontalPodAutoscaler", "same-job-again", "pause"),
+    ),
+    "stable is read as it was before it was replaced": replace(
+        PROMOTE, faults=at("canary:await-stable/get Deployment", "stale-read", seconds=3.0)
+    ),
+    "a route that is read as it was before we took over is no takeover": replace(
+        SHAPES["held"],
+        ending="after-script",
+        ending_faults=at("continue:look/get VirtualService", "stale-read", seconds=3.0),
+    ),
+    "a sleeper's creation was there, and proxies of its successor lag": replace(
+        SHAPES["killed-early"],
+        rate=400.0,
+        lag=20.0,
+        ending="recover",
+        faults=at("canary:deploy/create Deployment", "same-job-again", seconds=100.0)
+        + at("canary:deploy/create Deployment", "pause", seconds=90.0),
+    ),
     "the route is written while the pods of a raise start": replace(
         PROMOTE, seed=11, subset=True, lag=4.0, faults=at("canary:look/list Pod", "foreign-flap", number=10)
     ),

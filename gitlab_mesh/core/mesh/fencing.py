@@ -6,13 +6,19 @@ from gitlab_mesh.core.mesh.pair import FENCE_PATH, Json, label_of, patch_of
 from gitlab_mesh.core.mesh.route import FENCE_ANNOTATION, Operation, RouteChange
 from gitlab_mesh.errors import ConflictError
 
-__all__ = ["fence_of", "has_others", "plan_fence", "put_on", "take_off", "unchanged"]
+__all__ = ["fence_of", "has_others", "is_older", "plan_fence", "put_on", "take_off", "unchanged"]
 
 
 def fence_of(obj: Json) -> str | None:
     """Return the fence that an object carries, None if it has none."""
     held = (obj["metadata"].get("annotations") or {}).get(FENCE_ANNOTATION)
     return None if held is None else str(held)
+
+
+def is_older(fence: str | None, ours: str) -> bool:
+    """Whether a fence has a lower fencing number than ours: who takes over from us never has."""
+    number, mine = ((text or "").rpartition("/")[2] for text in (fence, ours))
+    return number.isdigit() and mine.isdigit() and int(number) < int(mine)
 
 
 def has_others(obj: Json) -> bool:
