@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gitlab_mesh.sandbox.shop import HOST, NAMESPACE
-from tests.e2e.controlplane.control_plane import wait_until
+from tests.e2e.controlplane.control_plane import PATIENCE, wait_until
 from tests.e2e.runner import FENCE, SLOW, Job, Runner
 
 ROUTE = f"/apis/networking.istio.io/v1/namespaces/{NAMESPACE}/virtualservices/shop"
@@ -23,7 +23,7 @@ def begin(runner: Runner, tag: str = "1.5.0", *, pipeline: int = 0, **changes: A
     job = runner.canary(tag, pipeline=pipeline)
     try:
         runner.wait_weight(job, 20)
-        wait_until("the step's confirmation", lambda: "confirm: done" in job.log, seconds=40, pause=0.1)
+        wait_until("the step's confirmation", lambda: "confirm: done" in job.log, pause=0.1)
     except BaseException:
         job.kill()
         raise
@@ -69,7 +69,7 @@ def test_a_cancelled_job_takes_its_release_back(runner: Runner) -> None:
     with runner.traffic(), begin(runner, pipeline=120) as job:
         started = time.monotonic()
         job.process.terminate()
-        wait_until("weight 0", lambda: runner.weight() == 0, seconds=10)
+        wait_until("weight 0", lambda: runner.weight() == 0)
         seconds = time.monotonic() - started
         ended = job.end()
     assert ended.code == 143, ended.log
@@ -89,8 +89,8 @@ def test_a_second_driver_is_refused_and_the_first_does_not_notice(runner: Runner
 def test_a_foreign_weight_is_named_and_written_again(runner: Runner) -> None:
     with runner.traffic(), begin(runner, pipeline=140) as job:
         foreign_weight(runner, 77)
-        wait_until("the weight of ours", lambda: runner.weight() == 20, seconds=20)
-        wait_until("its name", lambda: "somebody" in job.log, seconds=10)
+        wait_until("the weight of ours", lambda: runner.weight() == 20)
+        wait_until("its name", lambda: "somebody" in job.log)
         assert job.process.poll() is None
 
 
@@ -103,7 +103,7 @@ def test_somebody_who_does_not_give_up_ends_the_release_in_a_safe_state(runner: 
                 foreign_weight(runner, 77)
             return job.process.poll() is not None
 
-        wait_until("the job's end", insist, seconds=60, pause=0.3)
+        wait_until("the job's end", insist, pause=0.3)
         ended = job.end()
     assert ended.code == 22, ended.log
     assert "somebody" in ended.log
@@ -138,7 +138,7 @@ def test_a_missing_right_is_named_before_anything_happens(runner: Runner, resour
 def test_a_restart_of_the_api_server_is_waited_out(runner: Runner) -> None:
     before = runner.snapshot()
     # A driver waits as long as its lease lasts; the proxies' latencies while the server starts are no matter here.
-    runner.configure(rollout={"lease": "60s", "deadline": "150s"}, judge={"mode": "dry-run"})
+    runner.configure(rollout={"lease": "60s"}, judge={"mode": "dry-run"})
     with runner.traffic() as traffic, runner.canary("1.5.0", pipeline=160) as job:
         runner.wait_weight(job, 20)
         runner.mesh.plane.stop_apiserver()
@@ -171,10 +171,13 @@ class TestIstiodHangs:
         self, runner: Runner
     ) -> None:
         before = runner.snapshot()
-        runner.configure(rollout={"step_bake": "3s", "deadline": "30s", "drain": "4s"}, judge={"mode": "dry-run"})
+        runner.configure(
+            rollout={"step_bake": "3s", "deadline": "90s", "confirm_deadline": "20s", "drain": "4s"},
+            judge={"mode": "dry-run"},
+        )
         with runner.traffic() as traffic, runner.canary("1.5.0", pipeline=170) as job:
             runner.wait_weight(job, 20)
-            wait_until("the step's confirmation", lambda: "confirm: done" in job.log, seconds=40, pause=0.1)
+            wait_until("the step's confirmation", lambda: "confirm: done" in job.log, pause=0.1)
             runner.mesh.hang_istiod()
             try:
                 self.open_webhooks(runner)
@@ -184,7 +187,7 @@ class TestIstiodHangs:
                 assert "Weight 0 is written, but the canary still gets requests" in ended.log
                 # Proxies still send 20 % there: the canary must be there to answer.
                 assert runner.shop.pods("canary")
-                versions = traffic.wait_for(traffic.facts.requests + 200, 30).by_version
+                versions = traffic.wait_for(traffic.facts.requests + 200, PATIENCE).by_version
                 assert versions["1.5.0"][0] > 0
             finally:
                 runner.mesh.wake_istiod()
@@ -199,7 +202,7 @@ class TestIstiodHangs:
             runner.mesh.hang_istiod()  # its validation webhook says Fail: nobody can write a VirtualService now
             try:
                 job.process.terminate()
-                wait_until("the reason", lambda: "validation.istio.io does not answer" in job.log, seconds=60)
+                wait_until("the reason", lambda: "validation.istio.io does not answer" in job.log)
                 assert job.process.poll() is None
                 assert runner.weight() == 20
             finally:

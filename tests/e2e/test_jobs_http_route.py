@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gitlab_mesh.sandbox.shop import NAMESPACE
-from tests.e2e.controlplane.control_plane import wait_until
+from tests.e2e.controlplane.control_plane import PATIENCE, wait_until
 from tests.e2e.mesh.installation import ROOT
 from tests.e2e.runner import SLOW, Runner
 
@@ -54,7 +54,7 @@ def routed(runner: Runner) -> Iterator[Runner]:
     plane.apply(GATEWAY, ROUTE)
     runner.configure(**CHANGES)
     runner.grant()
-    wait_until("the route", lambda: runner.mesh.request(HOST).status == 200, seconds=30, pause=0.2)
+    wait_until("the route", lambda: runner.mesh.request(HOST).status == 200, pause=0.2)
     yield runner
     plane.kubectl("delete", "httproute", "shop", "-n", NAMESPACE)
     plane.kubectl("delete", "gateway.gateway.networking.k8s.io", "shop-route", "-n", ROOT)
@@ -72,7 +72,7 @@ def test_a_release_through_an_http_route(routed: Runner, tag: str, code: int) ->
     before = routed.snapshot()
     with routed.traffic(host=HOST) as traffic, routed.canary(tag) as job:
         ended = job.end()
-        traffic.wait_for(traffic.facts.requests + 50, 30)
+        traffic.wait_for(traffic.facts.requests + 50, PATIENCE)
     assert ended.code == code, ended.log
     assert routed.findings(before, image="" if code else f"registry.example/shop:{tag}") == []
     assert traffic.facts.failed_by_mesh == 0
@@ -84,7 +84,7 @@ def test_a_killed_release_is_taken_back_from_the_cluster_alone(routed: Runner) -
     routed.configure(**CHANGES, **SLOW)
     with routed.traffic(host=HOST) as traffic:
         with routed.canary("1.5.0") as job:
-            wait_until("a weight", lambda: weight(routed) > 0 or job.process.poll() is not None, seconds=60, pause=0.2)
+            wait_until("a weight", lambda: weight(routed) > 0 or job.process.poll() is not None, pause=0.2)
             job.kill()
         assert weight(routed) == 20, job.log
         recovered = routed.run("recover", "--expired")

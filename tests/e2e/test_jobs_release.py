@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.e2e.controlplane.control_plane import PATIENCE
 from tests.e2e.runner import Runner
 
 
@@ -9,7 +10,7 @@ def test_a_good_release_is_promoted_and_no_request_fails(runner: Runner) -> None
     before = runner.snapshot()
     with runner.traffic() as traffic, runner.canary("1.5.0") as job:
         ended = job.end()
-        traffic.wait_for(traffic.facts.requests + 100, 30)
+        traffic.wait_for(traffic.facts.requests + 100, PATIENCE)
     assert ended.code == 0, ended.log
     assert ended.report["outcome"] == "promoted"
     assert runner.findings(before, image="registry.example/shop:1.5.0") == []
@@ -25,4 +26,6 @@ def test_a_bad_release_is_taken_back(runner: Runner) -> None:
     assert ended.report["outcome"] == "rejected"
     assert runner.findings(before) == []
     assert traffic.facts.failed_by_mesh == 0
-    assert 0 < traffic.facts.failed_by_application < 40
+    # 5 % of 50 requests/s: without a way back it would be 750 at the deadline. About 20 are usual; the rest is room for
+    # a machine on which every look takes longer.
+    assert 0 < traffic.facts.failed_by_application < 120

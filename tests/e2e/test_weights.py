@@ -14,7 +14,7 @@ import pytest
 
 from gitlab_mesh.sandbox.shop import NAMESPACE
 from gitlab_mesh.sandbox.world import Sandbox
-from tests.e2e.controlplane.control_plane import wait_until
+from tests.e2e.controlplane.control_plane import PATIENCE, wait_until
 from tests.e2e.mesh.shop import Shop
 from tests.e2e.runner import Runner
 
@@ -42,7 +42,7 @@ def split(runner: Runner) -> Iterator[Shop]:
     route = [{"destination": {"host": "shop", "subset": side}, "weight": 100 * (side == "stable")} for side in SIDES]
     http[1]["route"] = route
     plane.json("PATCH", ROUTE, {"spec": {"http": http}}, content_type="application/merge-patch+json")
-    wait_until("the split", lambda: weights_of(gateway_routes(runner)) == (100, 0), seconds=20)
+    wait_until("the split", lambda: weights_of(gateway_routes(runner)) == (100, 0))
     return shop
 
 
@@ -123,7 +123,7 @@ def test_100_weight_changes_under_load_lose_no_request(runner: Runner, split: Sh
             runner.mesh.plane.json("PATCH", ROUTE, operations(canary), content_type=JSON_PATCH)
             wait_until(f"weight {canary}", lambda c=canary: is_in_force(c), pause=0.0)
             seconds.append(time.monotonic() - started)
-        facts = traffic.wait_for(traffic.facts.requests + 100, 30)
+        facts = traffic.wait_for(traffic.facts.requests + 100, PATIENCE)
     real, emulated = quantiles(seconds), quantiles(emulated_seconds())
     with capsys.disabled():
         sys.stdout.write(

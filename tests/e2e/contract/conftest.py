@@ -60,7 +60,7 @@ class RealApi:
         found = self._caller(
             self._plane.account_token(self.namespace, name), f"system:serviceaccount:{self.namespace}:{name}"
         )
-        wait_until("the Role to be in force", lambda: _are_in_force(found, rules), seconds=10)
+        wait_until("the Role to be in force", lambda: _are_in_force(found, rules))
         return found
 
     def anonymous(self) -> Caller:

@@ -47,7 +47,7 @@ class Deployer:
         """Give it this Role and wait until exactly these needed rights are missing."""
         body = {"metadata": {"name": self.name}, "rules": role["rules"]}
         self.plane.json("PUT", f"{_RBAC}/roles/{self.name}", body)
-        wait_until("the Role to be in force", lambda: self.access.denied(NEEDED) == denied, seconds=10)
+        wait_until("the Role to be in force", lambda: self.access.denied(NEEDED) == denied)
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +176,6 @@ def test_every_call_of_the_guard_is_granted_by_its_role(deployer: Deployer) -> N
     role = next(item for item in render_guard(namespace="shop", image="x") if item["kind"] == "Role")
     body = {"metadata": {"name": deployer.name}, "rules": role["rules"]}
     deployer.plane.json("PUT", f"{_RBAC}/roles/{deployer.name}", body)
-    wait_until("the guard's Role to be in force", lambda: deployer.access.denied(noted.calls) == [], seconds=10)
+    wait_until("the guard's Role to be in force", lambda: deployer.access.denied(noted.calls) == [])
     may_create = [AccessRule("create", "", find_kind("ConfigMap").plural, "shop")]
     assert deployer.access.denied(may_create) == may_create

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitlab_mesh.sandbox.processes import Child
-from tests.e2e.controlplane.control_plane import ControlPlane, wait_until
+from tests.e2e.controlplane.control_plane import PATIENCE, ControlPlane, wait_until
 from tests.e2e.controlplane.programs import Programs
 
 SPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "starter"}}
@@ -58,7 +58,12 @@ def with_controllers(programs: Programs, tmp_path_factory: pytest.TempPathFactor
 
 def test_the_deployment_controller_makes_pods_that_become_ready(with_controllers: ControlPlane) -> None:
     with_controllers.kubectl("create", "deployment", "web", "--image=registry.example/web:1", "--replicas=2")
-    with_controllers.kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    try:
+        with_controllers.kubectl("rollout", "status", "deployment/web", f"--timeout={PATIENCE:g}s")
+    except subprocess.CalledProcessError as error:
+        # Many programs have a part in it; the events say whose is missing.
+        error.add_note(with_controllers.kubectl("get", "nodes,serviceaccounts,pods,events", "-o", "wide"))
+        raise
     pods = with_controllers.json("GET", "/api/v1/namespaces/default/pods?labelSelector=app%3Dweb")["items"]
     assert len(pods) == 2
     assert all(pod["status"]["podIP"].startswith("10.244.") for pod in pods)
@@ -88,7 +93,7 @@ def test_a_killed_test_run_leaves_no_process(programs: Programs, tmp_path: Path)
         pids = [int(text) for text in starter.stdout.readline().split()]
         starter.kill()
     assert len(pids) == 2
-    wait_until("the end of them all", lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), seconds=10)
+    wait_until("the end of them all", lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), seconds=30)
 
 
 def test_stop_leaves_no_process(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Self
 import yaml
 
 from gitlab_mesh.sandbox.app.behaviour import Behaviour
-from tests.e2e.controlplane.control_plane import ControlPlane, Object, wait_until
+from tests.e2e.controlplane.control_plane import PATIENCE, ControlPlane, Object, wait_until
 from tests.e2e.controlplane.programs import Programs
 from tests.e2e.mesh.images import Images
 from tests.e2e.mesh.installation import GATEWAY_PORT, ROOT, installation, mesh_objects
@@ -88,7 +88,7 @@ class Mesh:
         """
         path = self.directory / "istio-operator.yaml"
         path.write_text(yaml.safe_dump(operator or installation()))
-        return self.istioctl("install", "-f", str(path), "-y", "--readiness-timeout", "120s")
+        return self.istioctl("install", "-f", str(path), "-y", "--readiness-timeout", f"{PATIENCE:g}s")
 
     def istioctl(self, *argv: str) -> str:
         """Run istioctl as admin and return its stdout."""
@@ -103,7 +103,7 @@ class Mesh:
 
     # ---- pods
 
-    def wait_ready(self, namespace: str, deployment: str, *, seconds: float = 60.0) -> None:
+    def wait_ready(self, namespace: str, deployment: str) -> None:
         """Wait until a Deployment is rolled out.
 
         Raises:
@@ -118,7 +118,7 @@ class Mesh:
             return status.get("observedGeneration", 0) >= found["metadata"]["generation"] and counts == [wanted] * 3
 
         try:
-            wait_until(f"Deployment {namespace}/{deployment}", is_ready, seconds=seconds)
+            wait_until(f"Deployment {namespace}/{deployment}", is_ready)
         except TimeoutError as error:
             error.add_note(self.plane.kubectl("get", "pods", "-n", namespace, "-o", "wide"))
             error.add_note("\n".join(self.node.problems))

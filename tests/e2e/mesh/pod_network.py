@@ -56,7 +56,7 @@ class PodNetwork:
         self._processes = processes
         argv = ["unshare", "-n", "-m", "-p", "-f", "--kill-child", "sleep", "infinity"]
         self._holder: Child = processes.start(f"{name}.pod", argv, env={"PATH": os.environ["PATH"]})
-        self.pid: int = wait_until(f"namespaces of {name}", lambda: child_of(self._holder.pid), seconds=20, pause=0.005)
+        self.pid: int = wait_until(f"namespaces of {name}", lambda: child_of(self._holder.pid), pause=0.005)
         mac = "02:00:" + ":".join(f"{int(part):02x}" for part in address.split("."))
         inside = (
             f"ip link set lo up && ip addr add {address}/{_PREFIX} dev eth0 && ip link set eth0 up && "

@@ -44,9 +44,9 @@ class Shop:
         mesh.plane.apply(*sidecar_objects(NAMESPACE, "shop"), *rest, _client_pod())
         mesh.wait_ready(NAMESPACE, "shop")
         shop = cls(mesh, version, rest)
-        wait_until("users", lambda: mesh.request(HOST).status == 200, seconds=30)
+        wait_until("users", lambda: mesh.request(HOST).status == 200)
         inside = f"shop.{NAMESPACE}.svc.cluster.local"
-        wait_until("pods", lambda: mesh.request_from(shop.client, inside).status == 200, seconds=30, pause=0.2)
+        wait_until("pods", lambda: mesh.request_from(shop.client, inside).status == 200, pause=0.2)
         return shop
 
     def reset(self) -> None:
@@ -59,7 +59,7 @@ class Shop:
             if body["kind"] in again:
                 plane.kubectl("replace", "-f", "-", stdin=json.dumps(body))
         self.mesh.wait_ready(NAMESPACE, "shop")
-        wait_until("the canary's end", lambda: not self.pods("canary"), seconds=40)
+        wait_until("the canary's end", lambda: not self.pods("canary"))
 
     @property
     def client(self) -> PodRuntime:

@@ -18,8 +18,6 @@ from tests.e2e.mesh.pod_spec import field_of
 
 __all__ = ["Volumes"]
 
-_WAIT_SECONDS = 30.0
-
 
 class Volumes:
     """Writes the files of one pod's containers.
@@ -85,7 +83,7 @@ class Volumes:
             except requests.HTTPError:
                 return None
 
-        found: dict[str, Any] = wait_until(f"{resource} {self._space}/{name}", read, seconds=_WAIT_SECONDS)
+        found: dict[str, Any] = wait_until(f"{resource} {self._space}/{name}", read)
         return found
 
 

@@ -13,7 +13,7 @@ from gitlab_mesh.adapters.kubernetes.client import KubernetesCluster, connect
 from gitlab_mesh.adapters.kubernetes.gateway_api import GatewayApiRouter
 from gitlab_mesh.config.model import RouteConfig, ServiceConfig
 from gitlab_mesh.sandbox.shop import HOST, NAMESPACE
-from tests.e2e.controlplane.control_plane import Object, wait_until
+from tests.e2e.controlplane.control_plane import PATIENCE, Object, wait_until
 from tests.e2e.mesh.installation import ROOT
 from tests.e2e.runner import SLOW, Runner
 
@@ -54,16 +54,16 @@ def released(runner: Runner) -> Iterator[Runner]:
         for kind in OWN:
             plane.kubectl("delete", f"{kind}.networking.istio.io", "--all", "-n", NAMESPACE)
         plane.apply(*gateway_api())
-        runner.configure(route=ROUTE, rollout={"deadline": "120s"})  # cores that everybody shares
+        runner.configure(route=ROUTE)
         runner.grant()
-        wait_until("users", lambda: runner.mesh.request(HOST).status == 200, seconds=30)
+        wait_until("users", lambda: runner.mesh.request(HOST).status == 200)
         yield runner
     finally:
         plane.kubectl("delete", "httproute", "shop", "-n", NAMESPACE, "--ignore-not-found")
         plane.kubectl("delete", f"gateway.{API}", "public", "-n", ROOT, "--ignore-not-found")
         plane.kubectl("delete", "service", "-n", NAMESPACE, "-l", "app.kubernetes.io/managed-by=gitlab-mesh")
         plane.apply(*(body for body in runner.shop.objects if body["kind"] in OWN))
-        wait_until("users", lambda: runner.mesh.request(HOST).status == 200, seconds=30)
+        wait_until("users", lambda: runner.mesh.request(HOST).status == 200)
 
 
 def meant(runner: Runner) -> Any:
@@ -81,7 +81,7 @@ def test_a_good_release_is_promoted_and_no_request_fails(released: Runner) -> No
     before, route = released.snapshot(), meant(released)
     with released.traffic() as traffic, released.canary("1.5.0") as job:
         ended = job.end()
-        traffic.wait_for(traffic.facts.requests + 100, 30)
+        traffic.wait_for(traffic.facts.requests + 100, PATIENCE)
     assert ended.code == 0, ended.log
     assert released.findings(before, image="registry.example/shop:1.5.0") == []
     assert meant(released) == route
@@ -103,7 +103,7 @@ def test_weight_0_is_not_called_observed_while_istiod_hangs(released: Runner) ->
     before, route = released.snapshot(), meant(released)
     released.configure(route=ROUTE, **SLOW)
     with released.traffic(), released.canary("1.5.0") as job:
-        wait_until("a weight", lambda: weights(released).get("shop-canary", 0) > 0, seconds=60)
+        wait_until("a weight", lambda: weights(released).get("shop-canary", 0) > 0)
         job.kill()
         released.mesh.hang_istiod()
         try:
@@ -131,7 +131,7 @@ def test_the_exchange_of_backends_costs_no_request(released: Runner) -> None:
                 change = router.plan_prepare(router.read(), fence)
                 assert router.apply(change).share == 0
                 router.apply(router.plan_restore(router.read(), change.originals, fence))
-                traffic.wait_for(traffic.facts.requests + 100, 30)
+                traffic.wait_for(traffic.facts.requests + 100, PATIENCE)
     finally:
         connection.close()
     assert traffic.facts.requests > 2000

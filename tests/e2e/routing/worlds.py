@@ -221,7 +221,7 @@ class Real:
         for version in VERSIONS:
             mesh.wait_ready(NAMESPACE, f"{APP}-{version}")
         real = cls(mesh)
-        wait_until("a client", lambda: real.send(Request(), "mesh", "start").status == 200, seconds=60, pause=0.2)
+        wait_until("a client", lambda: real.send(Request(), "mesh", "start").status == 200, pause=0.2)
         return real
 
     def put(self, objects: list[Json]) -> None:
