@@ -172,7 +172,7 @@ class TestIstiodHangs:
     ) -> None:
         before = runner.snapshot()
         runner.configure(
-            rollout={"step_bake": "3s", "deadline": "90s", "confirm_deadline": "20s", "drain": "4s"},
+            rollout={"step_bake": "3s", "deadline": "60s", "confirm_deadline": "20s", "drain": "4s"},
             judge={"mode": "dry-run"},
         )
         with runner.traffic() as traffic, runner.canary("1.5.0", pipeline=170) as job:
