@@ -18,6 +18,9 @@ __all__ = ["KIND", "find_autoscaler", "pin", "plan_pin", "unpin"]
 
 KIND = "HorizontalPodAutoscaler"
 
+_PASSED = "gitlab-mesh.dev/restored"
+"""Annotation on the autoscaler for the moment in which it only gets another version."""
+
 
 def find_autoscaler(cluster: Cluster, service: ServiceConfig) -> Object | None:
     """Return the autoscaler of the stable Deployment; None if there is none."""
@@ -58,6 +61,9 @@ def pin(cluster: Cluster, recorded: Mapping[str, Any], autoscaler: Object | None
 def unpin(cluster: Cluster, recorded: Mapping[str, Any], check: Callable[[], None]) -> None:
     """Put ``minReplicas`` back; what somebody else changed meanwhile stays as it is.
 
+    The autoscaler is written in any case: a driver that stands still before its own write of it tests the version
+    that it read. Here, not at the takeover: no autoscaler that refuses stands between a bad release and weight 0.
+
     Args:
         cluster: Where.
         recorded: Originals of the record.
@@ -73,6 +79,7 @@ def unpin(cluster: Cluster, recorded: Mapping[str, Any], check: Callable[[], Non
             continue
         check()
         if live["spec"].get("minReplicas") != was["pinned"]:
+            _touch(cluster, live)
             continue
         back: Operation = {"op": "replace", "path": "/spec/minReplicas", "value": was["min"]}
         if was["min"] is None:
@@ -84,6 +91,20 @@ def _read_now(cluster: Cluster, namespace: str, name: str) -> Object:
     """Read through a patch that changes nothing: unlike a read's, its answer cannot come from a cache that lags."""
     uid = cluster.get(KIND, namespace, name)["metadata"].get("uid")
     return cluster.patch(KIND, namespace, name, [{"op": "test", "path": "/metadata/uid", "value": uid}])
+
+
+def _touch(cluster: Cluster, live: Object) -> None:
+    """Give the autoscaler another version and nothing else."""
+    metadata = live["metadata"]
+    where = (KIND, metadata["namespace"], metadata["name"])
+    annotations = metadata.get("annotations") or {}
+    kept = {key: value for key, value in annotations.items() if key != _PASSED}  # of a process that died in between
+    mark = {"op": "add", "path": "/metadata/annotations", "value": {**kept, _PASSED: metadata["resourceVersion"]}}
+    marked = cluster.patch(*where, [_unchanged(live), mark])
+    back: Operation = {"op": "replace", "path": "/metadata/annotations", "value": kept}
+    if not kept:
+        back = {"op": "remove", "path": "/metadata/annotations"}
+    cluster.patch(*where, [_unchanged(marked), back])
 
 
 def _unchanged(autoscaler: Object) -> Operation:

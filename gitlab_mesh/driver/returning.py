@@ -9,7 +9,7 @@ from gitlab_mesh.core.workload import SideState, template_hash
 from gitlab_mesh.driver.closing import with_history
 from gitlab_mesh.driver.events import EventLog
 from gitlab_mesh.driver.ledger import Ledger
-from gitlab_mesh.driver.workloads import patch_template, read_workload
+from gitlab_mesh.driver.workloads import NEVER, Written, patch_template, read_workload
 from gitlab_mesh.errors import ConflictError, ObjectMissingError, PolicyRefusedError, TransientError, UnsafeError
 from gitlab_mesh.job import JobResult, ServicePorts
 
@@ -35,7 +35,7 @@ def to_previous(ports: ServicePorts, reason: str) -> JobResult:
         _mark(ledger, record, why, ports)
         name, service = stable.identity.workload, ports.service
         current = stable.deployment["spec"]["template"]
-        since = 0
+        since = NEVER
         if template_hash(current) != template_hash(record.previous_template):
             since = patch_template(
                 ports.cluster,
@@ -97,7 +97,7 @@ def _mark(ledger: Ledger, record: Record, why: str, ports: ServicePorts) -> None
     )
 
 
-def _await_ready(ports: ServicePorts, ledger: Ledger, name: str, since: int) -> SideState:
+def _await_ready(ports: ServicePorts, ledger: Ledger, name: str, since: Written) -> SideState:
     service, clock = ports.service, ports.clock
     until = clock.monotonic() + service.rollout.ready_deadline
     while True:

@@ -10,7 +10,6 @@ from gitlab_mesh.core.mesh.route import RouteState
 from gitlab_mesh.core.record import Record
 from gitlab_mesh.core.report.model import Outcome
 from gitlab_mesh.core.rollout import End
-from gitlab_mesh.driver.capacity import KIND as AUTOSCALER
 from gitlab_mesh.driver.executor import WAY_OUT_PATIENCE_SECONDS
 from gitlab_mesh.driver.ledger import Ledger
 from gitlab_mesh.driver.outcome import next_step_for
@@ -108,9 +107,6 @@ def fend_off(ports: ServicePorts, record: Record) -> None:
     stable = f"Deployment/{service.namespace}/{service.stable_workload}"
     if stable in record.originals:
         _touch(ports, record, stable)
-    for key in record.originals:
-        if key.startswith(f"{AUTOSCALER}/"):
-            _touch(ports, record, key)
     if record.phase == "deploy":
         for key, was in record.originals.items():
             if key.startswith("DestinationRule/") and not was.get("created"):

@@ -22,7 +22,7 @@ from gitlab_mesh.driver.judging import JudgeLike
 from gitlab_mesh.driver.release import targets_of
 from gitlab_mesh.driver.timeline import Timeline
 from gitlab_mesh.driver.window import Window
-from gitlab_mesh.driver.workloads import health_of, read_workload
+from gitlab_mesh.driver.workloads import NEVER, Written, health_of, read_workload
 from gitlab_mesh.errors import GitlabMeshError, ObjectMissingError
 from gitlab_mesh.job import ServicePorts
 
@@ -42,7 +42,7 @@ class Watch:
         expected: The share that we wrote last; None before the first write.
         former: The share that proxies surely followed before weight 0; 0 if there never was one, None if nobody knows.
         told: Whether a person says that every proxy follows the route: what still comes then bypasses it.
-        replaced: Generation of the stable Deployment since we gave it a template; 0: we did not.
+        replaced: The stable Deployment since we gave it a template.
         version: resourceVersion of the route after our last write.
         samples: What the judge saw, rendered for ``judge replay``.
     """
@@ -55,7 +55,7 @@ class Watch:
     expected: float | None = None
     former: float | None = 0.0
     told: bool = False
-    replaced: int = 0
+    replaced: Written = NEVER
     version: str = ""
     window: Window = field(default_factory=Window)
     route: RouteState | None = None

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from gitlab_mesh.core.judge.model import SideHealth
 from gitlab_mesh.core.workload import ROLLOUT_ID, SideState, read_side
 from gitlab_mesh.errors import ConflictError, ObjectMissingError, TransientError
 from gitlab_mesh.ports import Cluster, Object
 
-__all__ = ["create_ours", "find_ours", "health_of", "patch_template", "read_workload", "scale"]
+__all__ = ["NEVER", "Written", "create_ours", "find_ours", "health_of", "patch_template", "read_workload", "scale"]
+
+Written: TypeAlias = tuple[str, int]
+"""uid and generation of a Deployment after a write of ours."""
+
+NEVER: Written = ("", 0)
 
 
-def read_workload(cluster: Cluster, namespace: str, name: str, *, since: int = 0) -> SideState | None:
+def read_workload(cluster: Cluster, namespace: str, name: str, *, since: Written = NEVER) -> SideState | None:
     """Read a Deployment with its ReplicaSets and pods; None if it does not exist.
 
     Args:
         cluster: Where.
         namespace: Of the Deployment.
         name: Of the Deployment.
-        since: Generation that our own write gave it.
+        since: What our own write made of it.
 
     Raises:
         TransientError: What was read is older than that: its status tells of other pods.
@@ -29,7 +34,8 @@ def read_workload(cluster: Cluster, namespace: str, name: str, *, since: int = 0
         deployment = cluster.get("Deployment", namespace, name)
     except ObjectMissingError:
         return None
-    if int(deployment["metadata"].get("generation") or 0) < since:
+    uid, generation = _version_of(deployment)
+    if uid == since[0] and generation < since[1]:
         raise TransientError(f"Deployment {namespace}/{name} was read as it was before it was written")
     labels = deployment["spec"]["selector"].get("matchLabels") or {}
     selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
@@ -83,14 +89,18 @@ def scale(cluster: Cluster, found: Object, replicas: int) -> None:
     cluster.patch("Deployment", metadata["namespace"], metadata["name"], operations)
 
 
-def patch_template(cluster: Cluster, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]) -> int:
+def patch_template(cluster: Cluster, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]) -> Written:
     """Give the stable Deployment another pod template; fails if somebody changed it since it was planned.
 
     Returns:
-        Its generation since then.
+        Its uid and its generation since then.
     """
-    written = cluster.patch("Deployment", namespace, name, operations)
-    return int(written["metadata"].get("generation") or 0)
+    return _version_of(cluster.patch("Deployment", namespace, name, operations))
+
+
+def _version_of(deployment: Object) -> Written:
+    metadata = deployment["metadata"]
+    return str(metadata.get("uid") or ""), int(metadata.get("generation") or 0)
 
 
 def find_ours(cluster: Cluster, namespace: str, name: str, rollout: str) -> Object | None:

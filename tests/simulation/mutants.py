@@ -15,7 +15,7 @@ from gitlab_mesh.adapters.kubernetes.istio import IstioRouter
 from gitlab_mesh.adapters.kubernetes.store import ConfigMapRolloutStore
 from gitlab_mesh.core.mesh.route import RouteState
 from gitlab_mesh.core.metrics import window
-from gitlab_mesh.core.metrics.counts import Counts, Snapshot
+from gitlab_mesh.core.metrics.counts import Counts, Side, Snapshot
 from gitlab_mesh.core.record import Record
 from gitlab_mesh.core.report.model import Outcome
 from gitlab_mesh.core.rollout import Action, End, Evidence, Phase, RolloutState, Verb, raising, way_in
@@ -176,7 +176,7 @@ def _blind_to_drift(check: Any) -> Any:
 
 
 def _gap_filler(read: Any) -> Any:
-    """A reading that failed is made up from the one before."""
+    """A reading that failed is made up from the one before, with requests that are shared as the route says."""
     last: dict[int, Snapshot] = {}
 
     def filled(self: watch.Watch, targets: Any) -> Snapshot:
@@ -187,9 +187,11 @@ def _gap_filler(read: Any) -> Any:
         before = last.get(id(self))
         if before is None:
             return snapshot
-        now = self.ports.clock.monotonic()
+        now, share = self.ports.clock.monotonic(), self.expected or 0.0
+        more = {Side.STABLE: round(100 * (1.0 - share)), Side.CANARY: round(100 * share)}
         samples = tuple(
-            replace(sample, time_seconds=now, counts=Counts(sample.counts.requests + 50)) for sample in before.samples
+            replace(sample, time_seconds=now, counts=Counts(sample.counts.requests + more[sample.side]))
+            for sample in before.samples
         )
         last[id(self)] = Snapshot(samples=samples, time_seconds=now)
         return last[id(self)]
