@@ -53,6 +53,7 @@ def test_a_person_who_saw_that_every_proxy_follows_ends_what_nobody_can_tell() -
     first = release(ModelPorts(model, SHORT), "bad")
     assert (first.exit_code, "--proxies-follow" in first.report.next_step) == (23, True)
     assert ROLLBACK.run(ModelPorts(model, SHORT), {}).exit_code == 23
+    assert ROLLBACK.run(ModelPorts(model, SHORT), {"proxies_follow": True, "if_unfinished": True}).exit_code == 23
     ended = ROLLBACK.run(ModelPorts(model, SHORT), {"proxies_follow": True})
     assert ended.exit_code == 0, ended.report.reason
     assert_nothing_left(model, before)

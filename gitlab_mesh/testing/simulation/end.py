@@ -28,7 +28,8 @@ def check_exit(oracles: Oracles, model: ShopModel, run: DriverRun) -> None:
     share = max(oracles.shares.values(), default=0.0)
     mine = not run.superseded and (oracles.fenced is run or oracles.fenced is None)
     mine = mine and oracles.lease_run in (None, run)  # else somebody is just taking over
-    trouble = oracles.now - run.injector.last_trouble < 200.0
+    # The last sound reading may have shown callers that bypass the route.
+    trouble = oracles.now - run.injector.last_trouble < 200.0 or oracles.metrics_down()
     if run.exit_code == 23:
         requests = oracles.alike or oracles.now - oracles.last_canary < oracles.drain_seconds + 2.0
         half = oracles.ready_stables < oracles.replicas

@@ -48,7 +48,12 @@ def run(ports: ServicePorts, options: Mapping[str, Any]) -> JobResult:
         if still is None:
             return _nothing(ports, f"rollout {found.record.id} ended by itself meanwhile")
         found = still
-    return roll_back(ports, found, _reason(ports, found, options), told=bool(options.get("proxies_follow")))
+    return roll_back(ports, found, _reason(ports, found, options), told=_is_told(options))
+
+
+def _is_told(options: Mapping[str, Any]) -> bool:
+    """Whether a person looked; a variable of the project must not say it for a net that nobody watches."""
+    return bool(options.get("proxies_follow")) and not options.get("if_unfinished")
 
 
 def _same_pipeline(found: Found, ports: ServicePorts) -> bool:
