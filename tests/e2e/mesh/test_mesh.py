@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import pytest
 
@@ -51,12 +51,13 @@ def test_the_validation_webhook_refuses_what_kubernetes_takes(mesh: Mesh, shop: 
 
 
 def test_every_proxy_counts_with_istios_labels(mesh: Mesh, shop: Shop) -> None:
-    mesh.request(HOST)
-    mesh.request_from(shop.client, INSIDE)
+    names = frozenset({REQUESTS, f"envoy_{REQUESTS}"})
 
-    def is_counted(pods: Iterable[PodRuntime], wanted: Mapping[str, str]) -> bool:
-        names = frozenset({REQUESTS, f"envoy_{REQUESTS}"})
-        samples = [one for pod in pods for one in parse_exposition(mesh.metrics(pod), names=names)]
+    def is_counted(pods: Callable[[], Iterable[PodRuntime]], wanted: Mapping[str, str]) -> bool:
+        # Sent at each look: a pod that the module before has replaced may have had the last one, and is gone with it.
+        mesh.request(HOST)
+        mesh.request_from(shop.client, INSIDE)
+        samples = [one for pod in pods() for one in parse_exposition(mesh.metrics(pod), names=names)]
         return any(s.value >= 1 for s in samples if all(s.labels.get(k) == v for k, v in wanted.items()))
 
     target = {
@@ -72,9 +73,9 @@ def test_every_proxy_counts_with_istios_labels(mesh: Mesh, shop: Shop) -> None:
         "source_principal": identity,
     }
     for who, pods, labels in (
-        ("gateway", [mesh.gateway], {"reporter": "source", "destination_subset": "stable"}),
-        ("client", [shop.client], {"reporter": "source", "destination_principal": identity}),
-        ("shop", shop.pods("stable"), at_destination),  # any of its pods may have had the request
+        ("gateway", lambda: [mesh.gateway], {"reporter": "source", "destination_subset": "stable"}),
+        ("client", lambda: [shop.client], {"reporter": "source", "destination_principal": identity}),
+        ("shop", lambda: shop.pods("stable"), at_destination),  # any of its pods may have had the request
     ):
         # A proxy counts a request when it is over, which may be after its answer was read.
         wait_until(f"a request at {who}", functools.partial(is_counted, pods, {**target, **labels}))
