@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from tests.e2e.controlplane.control_plane import PATIENCE
-from tests.e2e.runner import Runner
+from tests.e2e.runner import QUICK, Runner
 
 
 def test_a_good_release_is_promoted_and_no_request_fails(runner: Runner) -> None:
     before = runner.snapshot()
+    runner.configure(judge=QUICK)
     with runner.traffic() as traffic, runner.canary("1.5.0") as job:
         ended = job.end()
         traffic.wait_for(traffic.facts.requests + 100, PATIENCE)

@@ -75,40 +75,41 @@ def test_autoscaler_and_disruption_budget_are_as_before_after_a_rollback(runner:
     plane.apply(AUTOSCALER, BUDGET)
     try:
         before = runner.snapshot()
-        specs = [
-            plane.kubectl("get", kind, "shop", "-n", NAMESPACE, "-o", "jsonpath={.spec}") for kind in ("hpa", "pdb")
-        ]
+        paths = [plane.path(body) for body in (AUTOSCALER, BUDGET)]
+        specs = [plane.json("GET", path)["spec"] for path in paths]
         with runner.traffic() as traffic, runner.canary("bad") as job:
             ended = job.end()
         assert ended.code == 10, ended.log
         assert runner.findings(before) == []
-        after = [
-            plane.kubectl("get", kind, "shop", "-n", NAMESPACE, "-o", "jsonpath={.spec}") for kind in ("hpa", "pdb")
-        ]
-        assert after == specs
+        assert [plane.json("GET", path)["spec"] for path in paths] == specs
         assert traffic.facts.failed_by_mesh == 0
     finally:
-        plane.kubectl("delete", "hpa,pdb", "shop", "-n", NAMESPACE)
+        plane.delete(*(plane.path(body) for body in (AUTOSCALER, BUDGET)))
 
 
 def test_policies_hold_for_the_canary_as_for_stable(runner: Runner) -> None:
     mesh, plane = runner.mesh, runner.mesh.plane
+
+    def answers() -> set[int]:
+        """Enough requests to reach each pod of the shop."""
+        return {mesh.request_from(runner.shop.client, INSIDE).status for _ in range(30)}
+
     plane.apply(GATEWAY_ONLY)
     try:
-        wait_until("the policy", lambda: mesh.request_from(runner.shop.client, INSIDE).status == 403, pause=0.3)
+        wait_until("the policy at every pod", lambda: answers() == {403}, pause=0.3)
         assert mesh.request(HOST).status == 200
         runner.configure(**SLOW)
         with runner.traffic() as traffic, runner.canary("1.5.0") as job:
             runner.wait_weight(job, 20)
             wait_until("a user of the canary", lambda: traffic.facts.by_version.get("1.5.0", (0, 0))[0] > 0)
             # Whichever side a pod inside the mesh is sent to, it is refused; users are not.
-            refused = [mesh.request_from(runner.shop.client, INSIDE).status for _ in range(30)]
-            assert set(refused) == {403}
+            assert answers() == {403}
             job.process.terminate()
             assert job.end().code == 143, job.log
         assert (traffic.facts.failed_by_mesh, traffic.facts.failed_by_application) == (0, 0)
     finally:
-        plane.kubectl("delete", "authorizationpolicy", "shop", "-n", NAMESPACE)
+        plane.delete(plane.path(GATEWAY_ONLY))
+        wait_until("no policy at any pod", lambda: answers() == {200}, pause=0.3)
 
 
 def test_a_smoke_check_that_strict_mtls_keeps_out_does_not_reject_the_release(runner: Runner) -> None:

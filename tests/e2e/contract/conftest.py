@@ -22,7 +22,6 @@ from tests.contract.api import Api, Caller, Object
 from tests.contract.api_objects import pod
 from tests.contract.conftest import MISSING, READER_RULES, Client, Pages, World
 from tests.e2e.controlplane.control_plane import ControlPlane, wait_until
-from tests.e2e.controlplane.programs import Programs
 from tests.e2e.mesh import isolation
 
 _numbers = itertools.count(1)
@@ -100,12 +99,9 @@ def _are_in_force(caller: Caller, rules: list[Object]) -> bool:
 
 
 @pytest.fixture(scope="session")
-def plane(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A control plane of this folder's own: its tests leave namespaces behind, and fill ``shop`` and ``other``."""
-    with ControlPlane(programs, tmp_path_factory.mktemp("contract") / "cluster") as found:
-        found.start()
-        found.install_crds()
-        yield found
+def plane(control_plane: ControlPlane) -> ControlPlane:
+    """The shared control plane: tests here leave namespaces ``contract-…`` behind and fill ``shop`` and ``other``."""
+    return control_plane
 
 
 @pytest.fixture

@@ -195,18 +195,25 @@ class Mesh:
             The answer; status 0 if none came.
         """
         try:
-            return _ask(self._connection(pod, address, port), "GET", path, {"Host": host, **(headers or {})})
+            return _ask(self.connection(pod, address, port), "GET", path, {"Host": host, **(headers or {})})
         except (OSError, http.client.HTTPException) as error:
             return Answer(0, {}, repr(error).encode())
 
     def config_dump(self, pod: PodRuntime, resource: str) -> list[Any]:
         """Return what the pod's Envoy has in force, e.g. resource "dynamic_route_configs". Raises OSError."""
-        connection = self._connection(pod, "127.0.0.1", 15000)
+        connection = self.connection(pod, "127.0.0.1", 15000)
         answer = _ask(connection, "GET", f"/config_dump?resource={resource}", {"Host": "envoy"})
         found: list[Any] = json.loads(answer.body or "{}").get("configs", [])
         return found
 
-    def _connection(self, pod: PodRuntime, address: str, port: int) -> http.client.HTTPConnection:
+    def endpoints(self, pod: PodRuntime, cluster: str) -> set[str]:
+        """Return the addresses to which the pod's Envoy sends the requests of a cluster. Raises OSError."""
+        answer = _ask(self.connection(pod, "127.0.0.1", 15000), "GET", "/clusters", {"Host": "envoy"})
+        fields = [line.split("::") for line in answer.body.decode().splitlines()]
+        return {one[1].rpartition(":")[0] for one in fields if one[0] == cluster and ":" in one[1]}
+
+    def connection(self, pod: PodRuntime, address: str, port: int) -> http.client.HTTPConnection:
+        """Return a connection from inside a pod. Raises OSError."""
         connection = http.client.HTTPConnection(address, port)
         connection.sock = pod.network.connect(address, port)
         return connection

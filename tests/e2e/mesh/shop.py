@@ -12,7 +12,10 @@ from tests.e2e.mesh.installation import ROOT, sidecar_objects
 from tests.e2e.mesh.mesh import Mesh
 from tests.e2e.mesh.pod_runtime import PodRuntime
 
-__all__ = ["Shop"]
+__all__ = ["STABLE", "Shop"]
+
+STABLE = f"outbound|80|stable|shop.{NAMESPACE}.svc.cluster.local"
+"""How proxies call the shop's stable side."""
 
 _CLIENT = "client"
 
@@ -52,14 +55,32 @@ class Shop:
     def reset(self) -> None:
         """Bring everything back to the beginning: no canary, no record, routes and images as they were deployed."""
         plane = self.mesh.plane
-        ours = ["configmap/gitlab-mesh-shop", "lease/gitlab-mesh-shop", "deployment/shop-canary"]
-        plane.kubectl("delete", "-n", NAMESPACE, "--ignore-not-found", "--wait=false", *ours)
-        again = ("Deployment", "VirtualService", "DestinationRule")
+        spaces = [
+            f"/{group}/namespaces/{NAMESPACE}" for group in ("api/v1", "apis/apps/v1", "apis/coordination.k8s.io/v1")
+        ]
+        names = ("configmaps/gitlab-mesh-shop", "deployments/shop-canary", "leases/gitlab-mesh-shop")
+        plane.delete(*(f"{space}/{name}" for space, name in zip(spaces, names, strict=True)))
         for body in self.objects:
-            if body["kind"] in again:
-                plane.kubectl("replace", "-f", "-", stdin=json.dumps(body))
+            if body["kind"] in ("Deployment", "VirtualService", "DestinationRule"):
+                plane.replace(body)
         self.mesh.wait_ready(NAMESPACE, "shop")
-        wait_until("the canary's end", lambda: not self.pods("canary"))
+        wait_until("the shop as it was deployed", self.is_whole)
+
+    def is_whole(self) -> bool:
+        """Whether stable's pods alone are there, and the gateway and the client send to all of them and nowhere else.
+
+        Whoever comes next finds no pod that is about to end, and no proxy that has yet to hear of the last change.
+        """
+        pods = [pod for pod in self.mesh.node.pods if pod.namespace == NAMESPACE and pod.pod_name != _CLIENT]
+        wanted = next(one["spec"]["replicas"] for one in self.objects if one["kind"] == "Deployment")
+        if len(pods) != wanted or len(self.pods("stable")) != wanted:
+            return False
+        addresses = {pod.address for pod in pods}
+        for proxy in (self.mesh.gateway, self.client):
+            routes = json.dumps(self.mesh.config_dump(proxy, "dynamic_route_configs"))
+            if STABLE not in routes or "canary" in routes or self.mesh.endpoints(proxy, STABLE) != addresses:
+                return False
+        return True
 
     @property
     def client(self) -> PodRuntime:

@@ -146,5 +146,5 @@ def test_requests_go_where_they_go_on_a_real_istio(emulated: Emulated, real: Rea
     real.put(list(shape.objects))
     end = time.monotonic() + _SETTLE_SECONDS
     while (found := differences(emulated, real, shape)) != KNOWN.get(name, []) and time.monotonic() < end:
-        time.sleep(0.3)
+        time.sleep(0.1)
     assert found == KNOWN.get(name, []), "\n".join(found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import subprocess
 import sys
 import time
 import uuid
@@ -19,7 +18,7 @@ from gitlab_mesh.sandbox.envoy.mesh import Mesh as EmulatedMesh
 from gitlab_mesh.sandbox.envoy.model import PodEndpoint, ProxyPod
 from gitlab_mesh.sandbox.processes import Processes
 from tests.e2e.controlplane.control_plane import wait_until
-from tests.e2e.mesh.installation import sidecar_objects
+from tests.e2e.mesh.installation import GATEWAY_PORT, sidecar_objects
 from tests.e2e.mesh.mesh import Mesh
 
 __all__ = ["GATEWAY_HOST", "INSIDE", "NAMESPACE", "Emulated", "Raw", "Real", "Request", "World", "base_objects"]
@@ -115,9 +114,8 @@ def request_headers(request: Request, door: str, test: str) -> dict[str, str]:
     return {"Host": host, "x-test": test, **request.headers}
 
 
-def send_http(address: str, port: int, request: Request, headers: Mapping[str, str]) -> Raw:
-    """Send a request on a connection of its own."""
-    connection = http.client.HTTPConnection(address, port, timeout=20)
+def send_http(connection: http.client.HTTPConnection, request: Request, headers: Mapping[str, str]) -> Raw:
+    """Send a request on a connection of its own; status 0 if no answer came (a listener that goes, say)."""
     begun = time.monotonic()
     try:
         connection.putrequest(request.method, request.path, skip_host=True, skip_accept_encoding=True)
@@ -126,6 +124,8 @@ def send_http(address: str, port: int, request: Request, headers: Mapping[str, s
         connection.endheaders()
         answer = connection.getresponse()
         content = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        return Raw(0, {}, repr(error).encode(), 0.0)
     finally:
         connection.close()
     found = {name.lower(): value for name, value in answer.getheaders()}
@@ -175,11 +175,11 @@ class Emulated:
     def send(self, request: Request, door: str, test: str) -> Raw:
         """See ``World``."""
         port = self._mesh.gateway_port if door == "gateway" else self._mesh.mesh_port
-        return send_http("127.0.0.1", port, request, request_headers(request, door, test))
+        return send_http(_connection("127.0.0.1", port), request, request_headers(request, door, test))
 
     def hits(self, version: str, test: str) -> int:
         """See ``World``."""
-        answer = send_http("127.0.0.1", self._ports[version], Request(f"/hits/{test}"), {})
+        answer = send_http(_connection("127.0.0.1", self._ports[version]), Request(f"/hits/{test}"), {})
         return int(json.loads(answer.body)["hits"])
 
     def routes(self, door: str) -> list[Json]:
@@ -192,6 +192,10 @@ class Emulated:
             if one["route_config"]["name"] == name
             for host in one["route_config"].get("virtual_hosts", ())
         ]
+
+
+def _connection(address: str, port: int) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection(address, port, timeout=20)
 
 
 def _start_echo(processes: Processes, version: str) -> int:
@@ -212,7 +216,6 @@ class Real:
     def deploy(cls, mesh: Mesh) -> Real:
         """Create everything and wait until a client reaches the application."""
         plane = mesh.plane
-        plane.install_crds()
         space = {"name": NAMESPACE, "labels": {"istio-injection": "enabled"}}
         plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": space})
         account = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/default"
@@ -237,26 +240,19 @@ class Real:
 
     def send(self, request: Request, door: str, test: str) -> Raw:
         """See ``World``."""
-        headers = request_headers(request, door, test)
         if door == "gateway":
-            return send_http(self._mesh.gateway.address, 8080, request, headers)
-        argv = ["curl", "-s", "-m", "15", "-i", "-X", request.method, "--path-as-is", "--noproxy", "*"]
-        argv += [
-            "-w",
-            "\n%{time_total}",
-            *(part for name, value in headers.items() for part in ("-H", f"{name}: {value}")),
-        ]
-        argv += ["-H", "User-Agent:", "-H", "Accept:"]
-        if request.method == "HEAD":
-            argv[argv.index("-X") : argv.index("-X") + 2] = ["-I"]
-        done = self._mesh.exec(self._mesh.pod(NAMESPACE, "client"), [*argv, f"http://127.0.0.1:80{request.path}"])
-        return _parse(done)
+            connection = _connection(self._mesh.gateway.address, GATEWAY_PORT)
+        else:
+            try:
+                connection = self._mesh.connection(self._mesh.pod(NAMESPACE, "client"), "127.0.0.1", 80)
+            except OSError as error:
+                return Raw(0, {}, repr(error).encode(), 0.0)
+        return send_http(connection, request, request_headers(request, door, test))
 
     def hits(self, version: str, test: str) -> int:
         """See ``World``."""
-        pod = self._mesh.pod(NAMESPACE, f"{APP}-{version}")
-        done = self._mesh.exec(pod, ["curl", "-sf", "--noproxy", "*", f"http://127.0.0.1:8080/hits/{test}"])
-        return int(json.loads(done.stdout)["hits"])
+        connection = self._mesh.connection(self._mesh.pod(NAMESPACE, f"{APP}-{version}"), "127.0.0.1", 8080)
+        return int(json.loads(send_http(connection, Request(f"/hits/{test}"), {}).body)["hits"])
 
     def routes(self, door: str) -> list[Json]:
         """See ``World``."""
@@ -272,21 +268,6 @@ def _path(one: Json) -> str:
     metadata = one["metadata"]
     word = f"{one['kind']}.{str(one['apiVersion']).rpartition('/')[0]}"
     return find_kind(word if word in KINDS else one["kind"]).path(metadata["namespace"], metadata["name"])
-
-
-def _parse(done: subprocess.CompletedProcess[str]) -> Raw:
-    if done.returncode:
-        return Raw(0, {}, done.stderr.encode(), 0.0)
-    text, _, seconds = done.stdout.rpartition("\n")
-    head, _, content = text.replace("\r\n", "\n").partition("\n\n")
-    first, *lines = head.splitlines()
-    pairs = (line.partition(":") for line in lines)
-    return Raw(
-        int(first.split()[1]),
-        {name.lower(): value.strip() for name, _, value in pairs},
-        content.encode(),
-        float(seconds),
-    )
 
 
 def _deployment(version: str) -> Json:
