@@ -1,6 +1,7 @@
 """Seeded fault schedules: whole rollouts on a simulated clock, with the invariants S1-S10 as oracles.
 
     python benchmarks/faults.py --schedules 10000 --seed 1 [--json] [--processes 2]
+    python benchmarks/faults.py --schedules 3000 --seed 1 --only http-route frozen hotfix
     python benchmarks/faults.py --replay SEED
     python benchmarks/faults.py --replay-pair "canary:set-weight/patch VirtualService" kill-after
 
@@ -17,7 +18,9 @@ import multiprocessing
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import count, islice
 from typing import Any
 
 from gitlab_mesh.testing.simulation.http import HttpSimulation
@@ -42,6 +45,12 @@ def _plan() -> Catalogue:
 def schedule_of(seed: int) -> Schedule:
     """Return the schedule of a seed."""
     return plan_schedule(seed, _plan())
+
+
+def is_only(seed: int, words: Sequence[str]) -> bool:
+    """Whether the schedule of a seed is of a shape that begins like one of the words, or goes through an HTTPRoute."""
+    schedule = schedule_of(seed)
+    return schedule.shape.startswith(tuple(words)) or (schedule.http_route and "http-route" in words)
 
 
 def play(seed: int) -> dict[str, Any]:
@@ -147,6 +156,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--http", action="store_true", help="over HTTP, with the real client and the sandbox's server")
     parser.add_argument("--stride", type=int, default=1, help="between two seeds; a sample of all pairs needs > 1")
+    parser.add_argument("--only", nargs="+", metavar="SHAPE", help="seeds of shapes that begin like this, no others")
     parser.add_argument("--seconds", type=float, default=0.0, help="stop after this time, with what was played by then")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument("--complete", action="store_true", help="then play each pair that did not occur, alone")
@@ -159,7 +169,10 @@ def main() -> int:
         return replay(plan_plain(next(pair for pair in _plan().pairs if pair[1:] == tuple(options.replay_pair))))
     started = time.monotonic()
     first = options.seed * BLOCK
-    seeds = range(first, first + options.schedules * options.stride, options.stride)
+    seeds: Iterable[int] = count(first, options.stride)
+    if options.only:
+        seeds = (seed for seed in seeds if is_only(seed, options.only))
+    seeds = islice(seeds, options.schedules)
     _KIND[0] = "http" if options.http else "lean"
     _plan()  # before the fork: the workers inherit it
     with multiprocessing.get_context("fork").Pool(options.processes) as pool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from gitlab_mesh.core.mesh.route import FENCE_ANNOTATION, ROUTE_KINDS
+from gitlab_mesh.core.mesh.route import FENCE_ANNOTATION, ROUTE_KINDS, RouteChange
 from gitlab_mesh.core.rollout import Action, Evidence, RolloutState
 from gitlab_mesh.core.workload import ROLLOUT_ID, SideState, plan_canary
 from gitlab_mesh.driver.capacity import find_autoscaler, pin, plan_pin
@@ -16,7 +16,7 @@ from gitlab_mesh.driver.run import POLL_SECONDS, Run
 from gitlab_mesh.driver.smoke import run_smoke
 from gitlab_mesh.driver.snapshot import take_snapshot
 from gitlab_mesh.driver.workloads import create_ours, find_ours, read_workload, scale
-from gitlab_mesh.errors import ConflictError, InterruptedRunError, PolicyRefusedError
+from gitlab_mesh.errors import ConflictError, GitlabMeshError, InterruptedRunError, PolicyRefusedError
 from gitlab_mesh.ports import LeaseState
 
 __all__ = ["check", "deploy", "lock", "prepare", "scale_canary", "smoke"]
@@ -91,11 +91,26 @@ def prepare(run: Run, action: Action, state: RolloutState) -> None:
         settings=take_snapshot(run.ports.service, route.names),
     )
     pin(run.ports.cluster, run.ledger.record.originals, autoscaler)
-    run.applied(run.ports.router.apply(change), 0.0)
+    try:
+        run.applied(run.ports.router.apply(change), 0.0)
+    except GitlabMeshError:
+        _take_back_beside(run, change)
+        raise
     run.watch.look_before()
     hotfix = f"hotfix ({record.hotfix}): " if record.hotfix else ""
     started = f"{hotfix}{record.image}, {state.plan.said}; {record.driver.url}"
     run.events.write("ReleaseStarted", started, warning=bool(hotfix))
+
+
+def _take_back_beside(run: Run, change: RouteChange) -> None:
+    """The same for what was created beside the route: after the end of the rollout nobody looks for it any more."""
+    if not change.create or not run.ledger.taken_by():
+        return
+    record, _ = run.ports.store.read()
+    if record is not None and not record.finished:
+        return
+    made = {key: was for key, was in change.originals.items() if was.get("created")}
+    run.ports.router.apply(run.ports.router.plan_restore(None, made, run.ledger.fence))
 
 
 def _is_fenced(item: Mapping[str, Any]) -> bool:

@@ -111,7 +111,9 @@ class Watch:
         judgement = self._judge(increments, stable, canary, clean=clean and drift is None)
         contradicts = self._contradicts()
         # That a few requests do not contradict the new weight says nothing: the old one must be ruled out.
-        if contradicts is False and self.expected and self.window.exceeds(((self.former or 0.0) + self.expected) / 2):
+        # Without a pod of stable nobody counts its part: the canary's looks like all of the requests.
+        seen = contradicts is False and stable is not None and stable.ready_pods
+        if seen and self.expected and self.window.exceeds(((self.former or 0.0) + self.expected) / 2):
             self.former = self.expected
         return Evidence(
             judgement=judgement,
@@ -147,12 +149,12 @@ class Watch:
         flat: bool | None = None
         if self.window.looks and self.quiet_looks != 1:  # one quiet look may be chance, two in a row are flat
             flat = self.quiet_looks > 1
-        if self.route.pending:  # known to lag: that nobody came so far says nothing about the next request
+        if self.route.lagging:  # known to lag: that nobody came so far says nothing about the next request
             flat = False
         return Evidence(
             canary_flat=flat,
-            follows=None if self.route.pending else self._follows(),
-            pending=self.route.pending,
+            follows=None if self.route.lagging else self._follows(),
+            pending=self.route.lagging,
             canary=health_of(canary),
             stable=health_of(stable),
             drift=drift,
@@ -162,6 +164,8 @@ class Watch:
         """Whether more than half of the canary's former share is gone while it drains."""
         if self.told:
             return True
+        if self.route is not None and self.route.common:
+            return True  # the control plane has taken it up; what still comes does so through the Service of both sides
         if self.former is None or self.window.total == 0:
             return None
         if self.former == 0:

@@ -33,8 +33,8 @@ T = TypeVar("T")
 
 _NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
 _SERVER_METADATA = ("uid", "creationTimestamp", "generation", "resourceVersion", "managedFields", "deletionTimestamp")
-_CONDITIONAL_ONLY = ("Lease", "PodDisruptionBudget", "VirtualService", "DestinationRule")
-_WITH_STATUS = ("Deployment", "ReplicaSet", "Pod")
+_CONDITIONAL_ONLY = ("Lease", "PodDisruptionBudget", "VirtualService", "DestinationRule", "HTTPRoute")
+_WITH_STATUS = ("Deployment", "ReplicaSet", "Pod", "HTTPRoute")
 _MATCHERS: dict[str, Matcher] = {}
 
 

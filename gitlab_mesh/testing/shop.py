@@ -1,7 +1,7 @@
 """A model of a shop in a mesh on a simulated clock: cluster, controllers, traffic, counts.
 
 For tests of whole rollouts without processes: time moves only when the code under test sleeps. Deployments become
-ready, pods come and go, requests are split by the live VirtualService and counted per pod, errors and latency follow
+ready, pods come and go, requests are split by the live VirtualService or HTTPRoute and counted per pod, errors and latency follow
 from the image's tag. Randomness comes from one seed.
 """
 
@@ -18,6 +18,7 @@ from gitlab_mesh.testing.cluster import MemoryCluster
 from gitlab_mesh.testing.lean import LeanCluster
 from gitlab_mesh.testing.metrics import ScriptedMetrics
 from gitlab_mesh.testing.shop_pods import TAGS, ModelBehaviour, PodsModel
+from gitlab_mesh.testing.shop_routes import ControlPlaneModel, RouteView, view_of_routes
 from gitlab_mesh.testing.shop_traffic import TrafficModel
 
 __all__ = ["TAGS", "ModelBehaviour", "ShopModel", "shop_objects"]
@@ -114,6 +115,7 @@ class ShopModel:
         draw = random.Random(seed)
         self.workloads = PodsModel(self._kubelet, self.clock.monotonic, self.metrics, tags, draw)
         self.traffic = TrafficModel(self.workloads, self.metrics, draw, lag=lag, latency=latency, bypass=bypass)
+        self.plane = ControlPlaneModel(self.cluster.as_actor("istiod"), self.clock.monotonic, lag / 2)
         self.settle(seconds=60.0)
 
     @property
@@ -149,24 +151,14 @@ class ShopModel:
 
     def _pass(self, seconds: float) -> None:
         """Let the world live through the last ``seconds`` of the clock."""
-        share = self._share()
+        view = self._view()
         self.workloads.control()
+        self.plane.control({side: len(self.workloads.ready(side)) for side in Side})
         now = self.clock.monotonic()
-        self.traffic.serve(self.rate, now - seconds, now, share)
+        self.traffic.serve(self.rate, now - seconds, now, view)
 
-    def _share(self) -> float | None:
-        """Canary's share in the live routes, each with as many callers as the other; None where none leads there."""
-        shares = [_share_of(route) for route in self._kubelet.peek("VirtualService", "shop")]
-        known = [share for share in shares if share is not None]
-        return sum(known) / len(known) if known else None
-
-
-def _share_of(route: Object) -> float | None:
-    for http in route["spec"]["http"]:
-        routes = http["route"]
-        if any(item["destination"]["host"].split(".")[0] == "shop" for item in routes):
-            default = 100 if len(routes) == 1 else 0
-            weights = {item["destination"].get("subset"): item.get("weight", default) for item in routes}
-            total = sum(weights.values())
-            return float(weights.get("canary", 0) / total) if total else 0.0
-    return None
+    def _view(self) -> RouteView | None:
+        """Where the live routes lead requests; None where none leads to the shop."""
+        http_routes = self._kubelet.peek("HTTPRoute", "shop")
+        known = self.plane.with_endpoints() if http_routes else set()
+        return view_of_routes(self._kubelet.peek("VirtualService", "shop"), http_routes, known)

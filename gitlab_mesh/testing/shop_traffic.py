@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from gitlab_mesh.core.metrics.counts import Histogram, Side
 from gitlab_mesh.testing.metrics import ScriptedMetrics
 from gitlab_mesh.testing.shop_pods import ModelPod, PodsModel
+from gitlab_mesh.testing.shop_routes import RouteView
 
 __all__ = ["BOUNDS", "TrafficModel"]
 
@@ -30,7 +31,8 @@ class TrafficModel:
         served: Requests that reached a pod, by side.
         lost: Requests that found no ready pod.
         losses: When, for which side and how many were lost.
-        last_canary: Time of the last request that the route led to the canary (lost ones included).
+        last_canary: Time of the last request that the route led to the canary (lost ones included, but for those
+            that found no Service).
     """
 
     workloads: PodsModel
@@ -44,22 +46,22 @@ class TrafficModel:
     lost: int = 0
     losses: list[tuple[float, Side | None, int]] = field(default_factory=list)
     last_canary: float = -math.inf
-    _known: float | None = 0.0
-    _target: float | None = 0.0
+    _known: RouteView | None = RouteView(0.0)
+    _target: RouteView | None = RouteView(0.0)
     _follows_at: float = -math.inf
     _carry: float = 0.0
 
-    def serve(self, rate: float, start: float, end: float, share: float | None) -> None:
-        """Serve the requests from ``start`` to ``end``, during which the written share was this.
+    def serve(self, rate: float, start: float, end: float, view: RouteView | None) -> None:
+        """Serve the requests from ``start`` to ``end``, during which the written routes said this.
 
         Args:
             rate: Requests a second.
             start: On the simulated clock.
             end: On the simulated clock.
-            share: Canary's share in the live route; None: no route leads to the service.
+            view: Of the live routes; None: no route leads to the service.
         """
-        if share != self._target:
-            self._target, self._follows_at = share, start + self.lag
+        if view != self._target:
+            self._target, self._follows_at = view, start + self.lag
         if self._known != self._target:
             switch = min(max(self._follows_at, start), end)
             self._serve(rate * (switch - start), switch, self._known)
@@ -71,32 +73,42 @@ class TrafficModel:
     @property
     def share(self) -> float:
         """Canary's share that the proxies follow now."""
-        return self._known or 0.0
+        return self._known.canary if self._known is not None else 0.0
 
-    def _serve(self, amount: float, end: float, share: float | None) -> None:
+    def _serve(self, amount: float, end: float, view: RouteView | None) -> None:
         self._carry += amount
         requests, self._carry = int(self._carry), self._carry % 1
         if not requests:
             return
         beside = self._draw(requests, self.bypass)
-        if beside:
-            requests -= beside
-            pods = [*self.workloads.ready(Side.STABLE), *self.workloads.ready(Side.CANARY)]
-            self.draw.shuffle(pods)
-            self._serve_pods(pods, beside)
-        if share is None:
+        requests -= beside
+        if view is None:
             self._lose(end, None, requests)
+            self._serve_both(end, beside)
             return
-        canary = self._draw(requests, share)
+        common = self._draw(requests, view.common)
+        self._serve_both(end, beside + common)
+        requests -= common
+        canary = self._draw(requests, view.canary / (1.0 - view.common) if view.common < 1.0 else 0.0)
         for side, count in ((Side.STABLE, requests - canary), (Side.CANARY, canary)):
             if not count:
                 continue
-            if side is Side.CANARY:
+            if side is Side.CANARY and side not in view.gone:
                 self.last_canary = end
-            pods = self.workloads.ready(side)
+            pods = self.workloads.ready(side) if side not in view.gone else []
             if not pods:
                 self._lose(end, side, count)
             self._serve_pods(pods, count)
+
+    def _serve_both(self, end: float, count: int) -> None:
+        """Serve requests to the Service of both sides."""
+        if not count:
+            return
+        pods = [*self.workloads.ready(Side.STABLE), *self.workloads.ready(Side.CANARY)]
+        if not pods and not self.bypass:
+            self._lose(end, Side.STABLE, count)
+        self.draw.shuffle(pods)
+        self._serve_pods(pods, count)
 
     def _serve_pods(self, pods: list[ModelPod], count: int) -> None:
         for number, pod in enumerate(pods):

@@ -16,6 +16,8 @@ from tests.simulation.mutants import MUTANTS, Mutant
 TODAY = datetime.datetime.now(tz=datetime.UTC).date().toordinal()
 SAMPLE = 120
 PROMOTE = SHAPES["promote"]
+HTTP_ROUTE = SHAPES["http-route"]
+HTTP_REJECTED = ("http-route-reject", "http-route-stable-breaks")
 FAULT = PlannedFault
 
 
@@ -50,13 +52,24 @@ def test_every_kind_of_fault_can_strike_at_every_boundary(plan: Catalogue) -> No
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_without_further_faults_the_shapes_end_as_they_should(shape: str) -> None:
-    expected = {"silent": "11", "held": "11"} | dict.fromkeys(
-        ("reject", "stable-breaks", "crash", "bypassed", "watched-reject", "first-crash"), "10"
+    expected = {"silent": "11", "held": "11", "frozen": "16"} | dict.fromkeys(
+        (
+            "reject",
+            "stable-breaks",
+            "crash",
+            "bypassed",
+            "watched-reject",
+            "first-crash",
+            "hotfix-reject",
+            *HTTP_REJECTED,
+        ),
+        "10",
     )
     outcome = run_schedule(SHAPES[shape])
     assert not outcome.violations
     assert outcome.exits[0] == ("canary", "killed" if "killed" in shape else expected.get(shape, "0"))
-    later = {"held": ("canary", "11"), "returned": ("canary", "16")}  # more of the same; a release that came back
+    again = ("canary", "16")  # a release that came back, or came in a freeze window
+    later = {"held": ("canary", "11")} | dict.fromkeys(("returned", "http-route-returned", "frozen-returned"), again)
     assert {(job, code) for job, code in outcome.exits[1:] if code != "0"} == (
         {later[shape]} if shape in later else set()
     )
@@ -231,6 +244,27 @@ FOUND: dict[str, Schedule] = {
     ),
     "the autoscaler is pinned and the route is not prepared yet": replace(
         SHAPES["autoscaled"], faults=at("canary:prepare/patch VirtualService", "conflict")
+    ),
+    "an HTTPRoute is reset while it has a weight: the Service of both sides leads to the canary": replace(
+        HTTP_ROUTE, faults=at("canary:look/list Pod", "foreign-weight", number=4)
+    ),
+    "a GitOps controller resets an HTTPRoute while the canary drains": replace(
+        SHAPES["http-route-killed-in-promotion"], ending_faults=at("end:set-weight/patch HTTPRoute", "gitops")
+    ),
+    "the Services of an HTTPRoute's sides are created after a rollback": replace(
+        HTTP_ROUTE, faults=at("canary:prepare/create Service", "person-rollback", "pause", number=1)
+    ),
+    "the Service of an HTTPRoute's side is deleted while it has the weight": replace(
+        SHAPES["http-route-stable-breaks"], faults=at("canary:revert-stable/patch Deployment", "delete-destinationrule")
+    ),
+    "the Service of an HTTPRoute's side is deleted at a step": replace(
+        SHAPES["http-route-services"], faults=at("canary:look/get HTTPRoute", "delete-destinationrule", number=3)
+    ),
+    "the Service of an HTTPRoute's side is deleted while it drains": replace(
+        HTTP_ROUTE, faults=at("canary:drain/get HTTPRoute", "delete-destinationrule")
+    ),
+    "a hotfix without a pod of stable to compare the share with, and proxies lag": replace(
+        SHAPES["hotfix-down"], lag=20.0
     ),
     "one of two routes has the weight when the job dies, and its proxies lag": replace(
         SHAPES["both-killed"], lag=20.0, delay=600.0, ending="after-script", race=0.0

@@ -69,7 +69,8 @@ class GatewayApiRouter:
     def plan_weight(self, state: RouteState, share: float, fence: str) -> RouteChange:
         """See ``core.mesh.http_route.plan_http_weight``."""
         pair = self._pair_of(state)
-        return join_changes([plan_http_weight(route, pair, share, fence) for route in _split(state)[0]])
+        routes, others = _split(state)
+        return join_changes([plan_http_weight(route, pair, share, fence, others=others) for route in routes])
 
     def plan_take_over(self, state: RouteState, fence: str) -> RouteChange:
         """See ``core.mesh.fencing.plan_fence``."""

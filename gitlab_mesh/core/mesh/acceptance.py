@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from gitlab_mesh.core.mesh.pair import Json, label_of
 
-__all__ = ["find_pending"]
+__all__ = ["find_lagging", "find_pending"]
 
 _CONDITIONS = ("Accepted", "ResolvedRefs")
 
 
-def find_pending(route: Json) -> str:
+def find_lagging(route: Json) -> str:
+    """Return why the weights that are written may not be followed; "" if every parent took this generation up.
+
+    A reference that does not resolve gets errors for its part of the requests, and nobody gets another one's part.
+    """
+    return find_pending(route, resolved=False)
+
+
+def find_pending(route: Json, *, resolved: bool = True) -> str:
     """Return why the route is not in force as it is written; "" if every parent accepted this generation.
 
     Each controller that serves a parent writes an entry with the generation that it has seen (``RouteParentStatus``,
     condition field ``observedGeneration``). One that stands for another generation, or none, is no acceptance.
+
+    Args:
+        route: The HTTPRoute.
+        resolved: Whether each of its references must lead somewhere, too.
     """
     generation = int(route["metadata"].get("generation", 0))
     entries = (route.get("status") or {}).get("parents") or ()
@@ -23,13 +35,13 @@ def find_pending(route: Json) -> str:
         if not mine:
             return f"no controller has answered for {own[1]} {own[2]}/{own[3]}, a parent of {label_of(route)}"
         for entry in mine:
-            problem = _problem(entry, generation)
+            problem = _problem(entry, generation, resolved)
             if problem:
                 return f"{label_of(route)} at {own[1]} {own[2]}/{own[3]}: {problem}"
     return ""
 
 
-def _problem(entry: Json, generation: int) -> str:
+def _problem(entry: Json, generation: int, resolved: bool) -> str:
     who = entry.get("controllerName", "the controller")
     conditions = {condition.get("type"): condition for condition in entry.get("conditions") or ()}
     for kind in _CONDITIONS:
@@ -39,7 +51,7 @@ def _problem(entry: Json, generation: int) -> str:
         seen = int(condition.get("observedGeneration") or 0)
         if seen < generation:
             return f"{who} has seen generation {seen} of {generation}"
-        if condition.get("status") != "True":
+        if condition.get("status") != "True" and (resolved or kind == "Accepted"):
             text = ": ".join(str(condition[key]) for key in ("reason", "message") if condition.get(key))
             return f"{who} says {kind} {condition.get('status')}" + (f" ({text})" if text else "")
     return ""

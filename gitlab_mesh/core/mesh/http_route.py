@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gitlab_mesh.core.mesh.acceptance import find_pending
+from gitlab_mesh.core.mesh.acceptance import find_lagging, find_pending
 from gitlab_mesh.core.mesh.backends import BackendPair, backends_of, find_backends, find_rules
 from gitlab_mesh.core.mesh.backends import weight_of_backend as weight_of
 from gitlab_mesh.core.mesh.fencing import fence_of
@@ -27,9 +27,11 @@ def read_http_state(route: Json, others: Mapping[str, Json], pair: BackendPair) 
         others: What plans need beside it (Services, DestinationRules), by "Kind/namespace/name".
         pair: The Services of the release.
     """
-    shares, pairs = [], []
+    shares, pairs, common = [], [], False
     for index in find_rules(route, pair):
-        stable, canary = _weights(backends_of(route["spec"]["rules"][index]), pair)
+        refs = backends_of(route["spec"]["rules"][index])
+        stable, canary = _weights(refs, pair)
+        common = common or _is_common(refs, pair)
         pairs.append((stable, canary or 0))
         if canary is not None:
             shares.append(canary / (stable + canary) if stable + canary else 0.0)
@@ -47,12 +49,25 @@ def read_http_state(route: Json, others: Mapping[str, Json], pair: BackendPair) 
         label_values=pair.labels,
         hosts=(stable_host, canary_host),
         pending=find_pending(route),
+        lagging=find_lagging(route),
+        common=common,
         unrecorded=originals_unrecorded(route, others, pair),
     )
 
 
-def plan_http_weight(route: Json, pair: BackendPair, share: float, fence: str) -> RouteChange:
+def plan_http_weight(
+    route: Json, pair: BackendPair, share: float, fence: str, *, others: Mapping[str, Json] | None = None
+) -> RouteChange:
     """Give the canary ``share`` of each moved rule's pair.
+
+    Where somebody deleted the stable side's Service, all requests at weight 0 would fail: they go to the service again.
+
+    Args:
+        route: The HTTPRoute.
+        pair: The Services of the release.
+        share: The canary's part, 0–1.
+        fence: Ours.
+        others: Live Services by "Kind/namespace/name"; None: all of them are there.
 
     Raises:
         ConflictError: The fence is not ours, or a backend of the pair is gone.
@@ -74,6 +89,9 @@ def plan_http_weight(route: Json, pair: BackendPair, share: float, fence: str) -
         operations.append({"op": "test", "path": base, "value": refs})
         for position, weight in ((at.current, stable), (at.canary, canary)):
             operations.append({"op": "add", "path": f"{base}/{position}/weight", "value": weight})
+        there = others is None or f"Service/{pair.namespace}/{pair.stable}" in others
+        if share == 0 and not there and at.service is None:
+            operations.append({"op": "replace", "path": f"{base}/{at.current}/name", "value": pair.service})
         told.append(f"{stable}:{canary}")
     return RouteChange(
         patches=(patch_of(route, operations),),
@@ -89,6 +107,11 @@ def _weights(refs: Sequence[Json], pair: BackendPair) -> tuple[int, int | None]:
     if not canary and at.service is not None and pair.service != pair.stable:
         return stable, None  # stable's traffic still goes to the pods of both sides
     return stable, canary
+
+
+def _is_common(refs: Sequence[Json], pair: BackendPair) -> bool:
+    at = find_backends(refs, pair)
+    return at.service is not None and pair.service != pair.stable and weight_of(refs[at.service]) > 0
 
 
 def _parent_name(parent: Json, namespace: str) -> str:

@@ -65,6 +65,10 @@ class RouteState:
             empty where both sides share the service's host.
         pending: Why it is known that the control plane has not taken the route up as it is written; empty where it
             has, or where the kind of route cannot tell.
+        lagging: The same, but for references that lead nowhere: the weights of the others are followed.
+        common: Whether stable's traffic goes to a Service that selects the pods of both sides (before and after a
+            release through an HTTPRoute, or when somebody led it back): the canary gets requests through it, whatever
+            its weight.
         missing: Names of routes of this service that do not exist, while others do: theirs nobody can move.
         unrecorded: What to put back (as ``RouteChange.originals``) where the record of a rollout is lost and nobody
             knows how the route was before.
@@ -81,6 +85,8 @@ class RouteState:
     label_values: tuple[str, str] = ("stable", "canary")
     hosts: tuple[str, str] = ("", "")
     pending: str = ""
+    lagging: str = ""
+    common: bool = False
     missing: tuple[str, ...] = ()
     unrecorded: Mapping[str, Any] = field(default_factory=dict)
 

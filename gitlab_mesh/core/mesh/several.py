@@ -33,6 +33,8 @@ def join_states(states: Sequence[RouteState]) -> RouteState:
         writer=odd.writer or first.writer,
         gateways=tuple(dict.fromkeys(gateway for state in states for gateway in state.gateways)),
         pending=next((state.pending for state in states if state.pending), ""),
+        lagging=next((state.lagging for state in states if state.lagging), ""),
+        common=any(state.common for state in states),
         unrecorded={key: was for state in states for key, was in state.unrecorded.items()},
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from gitlab_mesh.adapters.kubernetes.lock import LeaseLock
+from gitlab_mesh.adapters.kubernetes.routers import build_router
 from gitlab_mesh.config.model import ServiceConfig
 from gitlab_mesh.core.metrics.counts import Side, SideTarget, Snapshot
 from gitlab_mesh.core.record import Driver
@@ -39,6 +40,7 @@ class DriverRun:
         last_weight: What it wrote last.
         phase: That it wrote into the record last.
         image: What it releases, "" for a job that ends a rollout.
+        hotfix: It is an emergency.
         reads: When it read counts, and how many requests the canary had had by then.
         sound_reads: When it read counts that nothing had spoiled.
         waits: Calls to GitLab that it waited for while its canary had a weight.
@@ -63,6 +65,7 @@ class DriverRun:
     reads: list[tuple[float, int]] = field(default_factory=list)
     phase: str = ""
     image: str = ""
+    hotfix: bool = False
     sound_reads: list[float] = field(default_factory=list)
     waits: list[tuple[float, str]] = field(default_factory=list)
     exit_code: int | None = None
@@ -150,6 +153,7 @@ class SimulationPorts(ModelPorts):
         super().__init__(model, service, driver=run.driver, cluster=cluster)  # type: ignore[arg-type]
         self._made_of = (model, run, cluster, metrics, gitlab)
         self.clock: Any = run.clock
+        self.router = build_router(cluster, service, run.clock)
         self.lock = LeaseLock(
             cluster, service.name, service.namespace, duration_seconds=service.rollout.lease, clock=run.clock
         )

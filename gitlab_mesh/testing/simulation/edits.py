@@ -1,4 +1,4 @@
-"""Somebody else edits a VirtualService while a release moves its weights."""
+"""Somebody else edits a route while a release moves its weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gitlab_mesh.core.mesh.route import FENCE_ANNOTATION
 from gitlab_mesh.ports import Object
 from gitlab_mesh.testing.simulation.oracles import Oracles
 from gitlab_mesh.testing.simulation.stage import Stage
-from gitlab_mesh.testing.simulation.views import share_of
+from gitlab_mesh.testing.simulation.views import is_canary, leads_to_shop, routes_of, share_of
 
 __all__ = ["RouteEditor"]
 
@@ -25,21 +25,23 @@ class RouteEditor:
         user: Their client.
         stage: Time, and what is drawn.
         oracles: The user's own objects, and what explains what.
+        kind: Of the routes.
         as_somebody: Does a write as somebody who is no driver.
     """
 
     def __init__(
-        self, user: Any, stage: Stage, oracles: Oracles, as_somebody: Callable[[Callable[[], None]], None]
+        self, user: Any, stage: Stage, oracles: Oracles, kind: str, as_somebody: Callable[[Callable[[], None]], None]
     ) -> None:
         self._user = user
         self._stage = stage
         self._oracles = oracles
+        self._kind = kind
         self._as_somebody = as_somebody
 
     def edit(self, kind: str, name: str) -> None:
-        """Edit a VirtualService as the kind of fault says; the user's own copy changes where it is theirs."""
-        live = self._user.get("VirtualService", "shop", name)
-        wanted = self._oracles.shadow.objects["VirtualService", name]
+        """Edit a route as the kind of fault says; the user's own copy changes where it is theirs."""
+        live = self._user.get(self._kind, "shop", name)
+        wanted = self._oracles.shadow.objects[self._kind, name]
         meta = live["metadata"]
         if kind in ("foreign-shift", "foreign-flap"):
             self._shift(live, flaps=kind == "foreign-flap")
@@ -67,12 +69,11 @@ class RouteEditor:
             return
         was, now = copy.deepcopy(live["spec"]), self._stage.now
         part = self._stage.draw.choice((0.0, 0.9))
-        for http in live["spec"]["http"]:
-            pair = [item for item in http["route"] if item["destination"]["host"].split(".")[0] == "shop"]
+        for items in routes_of(live):
+            pair = [item for item in items if leads_to_shop(item)]
             total = sum(item.get("weight", 0) for item in pair)
             for item in pair:
-                canary = item["destination"].get("subset") == "canary"
-                item["weight"] = round(total * part) if canary else total - round(total * part)
+                item["weight"] = round(total * part) if is_canary(item) else total - round(total * part)
         self._oracles.excused.append((None, now, now + 5.0))  # whether there are pods for it they did not ask
         written = self._user.update(live)
         if flaps:
@@ -82,12 +83,15 @@ class RouteEditor:
         """Fields that no release touches, in the live object and in the user's own."""
         number = self._stage.draw.randrange(1000)
         for view, meta in ((live["spec"], live["metadata"]), (wanted["spec"], wanted)):
-            view["http"][-1]["timeout"] = f"{number}s"
+            if self._kind == "HTTPRoute":
+                view["rules"][-1]["timeouts"] = {"request": f"{number}s"}
+            else:
+                view["http"][-1]["timeout"] = f"{number}s"
             meta["labels"] = {**(meta.get("labels") or {}), "edited": str(number)}
         if number % 2:
-            front = {"name": f"front-{number}", "route": [{"destination": {"host": "front"}}]}
+            front = _front(self._kind, number)
             for view in (live["spec"], wanted["spec"]):
-                view["http"].insert(0, copy.deepcopy(front))
+                view["rules" if self._kind == "HTTPRoute" else "http"].insert(0, copy.deepcopy(front))
 
     def _put_back(self, written: Object, spec: Any) -> None:
         """Somebody notices their mistake: the route is as before, unless it was written meanwhile."""
@@ -96,3 +100,12 @@ class RouteEditor:
             self._user.update({**written, "spec": spec})
 
         self._as_somebody(edit)
+
+
+def _front(kind: str, number: int) -> Object:
+    """A route of somebody else's, with everything that an API server would fill in."""
+    if kind == "HTTPRoute":
+        match = {"path": {"type": "PathPrefix", "value": f"/front-{number}"}}
+        backend = {"group": "", "kind": "Service", "name": "front", "port": 80, "weight": 1}
+        return {"name": f"front-{number}", "matches": [match], "backendRefs": [backend]}
+    return {"name": f"front-{number}", "route": [{"destination": {"host": "front"}}]}

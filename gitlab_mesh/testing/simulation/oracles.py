@@ -51,13 +51,17 @@ class Oracles:
         last_step: The canary's share at the last step; more needs the promote gate.
         lag: Seconds until proxies follow a route.
         violations: Found so far.
-        fenced: Driver that wrote the fence last, of any VirtualService.
-        fences: Driver that wrote each VirtualService's fence last.
-        shares: The canary's share in each VirtualService.
+        fenced: Driver that wrote the fence last, of any route.
+        fences: Driver that wrote each route's fence last.
+        shares: The canary's share in each route.
+        led: Services to which each HTTPRoute leads requests.
         zero_since: When the canary's live share last became 0 everywhere; None while it is above.
         disturbed: Sides whose pods somebody evicts, and when.
         alike: Whether callers that bypass the route look like proxies that lag: at small shares, on several routes.
         refused: Images that somebody took back after their promotion.
+        gone: Sides whose Service somebody deleted, and when; a driver that writes weight 0 leads past it.
+        never_stable: The user's stable cannot run; only the release could.
+        frozen: A freeze window has held since long ago: only a hotfix may begin.
         lease_run: Driver that took or renewed the lease last; None once it is free. ``after_script`` has the identity
             of its job, so the holder's name does not tell.
     """
@@ -74,6 +78,7 @@ class Oracles:
     fenced: DriverRun | None = None
     fences: dict[str, DriverRun] = field(default_factory=dict)
     shares: dict[str, float] = field(default_factory=dict)
+    led: dict[str, set[str]] = field(default_factory=dict)
     zero_since: float | None = -math.inf
     foreign_writes: list[float] = field(default_factory=list)
     excused: list[tuple[Side | None, float, float]] = field(default_factory=list)
@@ -92,6 +97,9 @@ class Oracles:
     user_images: set[str] = field(default_factory=set)
     alike: bool = False
     refused: set[str] = field(default_factory=set)
+    gone: list[tuple[Side | None, float, float]] = field(default_factory=list)
+    frozen: bool = False
+    never_stable: bool = False
 
     def violate(self, invariant: str, text: str) -> None:
         """Note a broken promise."""
@@ -157,11 +165,11 @@ class Oracles:
 
     def is_excused(self, side: Side | None, after: float = 3.0) -> bool:
         """Whether a fault explains that a side has no pods now, or had none so many seconds ago."""
-        return self._within(self.excused, side, after)
+        return self._within((*self.excused, *self.gone), side, after)
 
     def is_disturbed(self, side: Side, after: float) -> bool:
         """Whether a fault explains that a side has not all of its pods."""
-        return self._within((*self.excused, *self.disturbed), side, after)
+        return self._within((*self.excused, *self.gone, *self.disturbed), side, after)
 
     def _within(self, spans: Iterable[tuple[Side | None, float, float]], side: Side | None, after: float) -> bool:
         return any(its in (side, None) and start <= self.now <= end + after for its, start, end in spans)

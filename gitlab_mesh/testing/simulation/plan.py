@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from gitlab_mesh.testing.simulation.kinds import DRIVER_FAULTS, WORLD_FAULTS, PlannedFault, kinds_for
-from gitlab_mesh.testing.simulation.schedule import KILL_MIDWAY, SHAPES, Schedule
+from gitlab_mesh.testing.simulation.schedule import KILL_MIDWAY, SHAPES, Schedule, through_http_route
 
 __all__ = ["Catalogue", "Pair", "plan_plain", "plan_schedule"]
 
@@ -21,7 +21,14 @@ PRIME = 7919
 _DUELS = 0.12
 """Part of the schedules in which a driver stands still before a write while another one takes over."""
 
-_CONTESTED = ("patch VirtualService", "patch DestinationRule", "patch Deployment", "create Deployment")
+_CONTESTED = (
+    "patch VirtualService",
+    "patch HTTPRoute",
+    "create Service",
+    "patch DestinationRule",
+    "patch Deployment",
+    "create Deployment",
+)
 """Writes that two drivers must not both do; record and lease have versions of their own."""
 
 
@@ -111,6 +118,8 @@ def _in_some_world(draw: random.Random, seed: int, base: Schedule) -> Schedule:
         schedule = replace(schedule, autoscaled=True)
     if not base.first and draw.random() < 0.1:
         schedule = replace(schedule, both=True)
+    if draw.random() < 0.15:
+        schedule = replace(schedule, http_route=True)
     if draw.random() < 0.08:
         schedule = replace(schedule, bypass=0.1)
     if not base.first and draw.random() < 0.15:
@@ -126,7 +135,8 @@ def _with_faults(schedule: Schedule, planned: Sequence[PlannedFault]) -> Schedul
     others = [fault for fault in planned if not fault.boundary.startswith("canary:")]
     if others and not (schedule.faults or canary or schedule.later):
         canary = [KILL_MIDWAY]
-    return replace(schedule, faults=(*schedule.faults, *canary), ending_faults=tuple(others))
+    whole = replace(schedule, faults=(*schedule.faults, *canary), ending_faults=tuple(others))
+    return through_http_route(whole) if schedule.http_route else whole
 
 
 def _fault(draw: random.Random, kind: str, boundary: str, count: int) -> PlannedFault:

@@ -63,7 +63,7 @@ class Simulation(Scene):
         for stage in schedule.later:
             if not self._follows(stage, last):
                 break
-            self.stage.pass_to(self.stage.now + 5.0)
+            self.stage.pass_to(self.stage.now + (60.0 if schedule.frozen == "soon" else 5.0))
             if stage == "deploy-stable":
                 self.world.deploy_stable(f"{IMAGE}:{schedule.tag}")
             elif stage == "other":  # a release of another image in between; faults that never struck may strike now

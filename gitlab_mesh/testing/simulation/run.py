@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from gitlab_mesh.core.hotfix import HotfixJudge
 from gitlab_mesh.core.judge.judge import Judge
 from gitlab_mesh.core.judge.model import Judgement, Look
 from gitlab_mesh.core.rollout import Action, Evidence, RolloutState
@@ -50,14 +51,15 @@ def _probes(simulation: Simulation) -> Iterator[None]:
     _PLAYING.append(simulation)
     if len(_PLAYING) > 1:
         raise AssertionError("one simulation at a time")
-    perform, look = Actions.perform, Judge.look
+    perform, look, alone = Actions.perform, Judge.look, HotfixJudge.look
     vars(feedback)["threading"] = _Threads
     Actions.perform = _perform_probe(perform)  # type: ignore[method-assign]
     Judge.look = _look_probe(look)  # type: ignore[method-assign]
+    HotfixJudge.look = _look_probe(alone)  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Actions.perform, Judge.look = perform, look  # type: ignore[method-assign]
+        Actions.perform, Judge.look, HotfixJudge.look = perform, look, alone  # type: ignore[method-assign]
         vars(feedback)["threading"] = threading
         _PLAYING.pop()
 
@@ -100,8 +102,8 @@ def _perform_probe(perform: Callable[..., Evidence]) -> Any:
     return probed
 
 
-def _look_probe(real: Callable[[Judge, Look], Judgement]) -> Any:
-    def probed(self: Judge, look: Look) -> Judgement:
+def _look_probe(real: Callable[[Any, Look], Judgement]) -> Any:
+    def probed(self: Any, look: Look) -> Judgement:
         simulation = _PLAYING[0]
         run = simulation.current()
         if run is None:

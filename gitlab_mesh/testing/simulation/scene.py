@@ -37,9 +37,9 @@ __all__ = ["Scene"]
 BEHAVIOURS: Mapping[str, ModelBehaviour] = {
     **TAGS,
     "breaks-in-stable": ModelBehaviour(never_as_stable=True),
+    "broken": ModelBehaviour(error_ratio=0.6),
 }
 _JOBS: Mapping[str, Job] = {job.name: job for job in JOBS}
-GOOD = f"{IMAGE}:good"
 REPLICAS = 3
 
 
@@ -100,26 +100,32 @@ class Scene:
         rollout = self.service.rollout
         self.oracles = Oracles(
             self._make_shadow(),
-            {GOOD},
+            {f"{IMAGE}:{schedule.stable}"},
             REPLICAS,
             rollout.look_interval,
             rollout.drain,
             rollout.lease,
             rollout.steps[-1].weight / 100,
             schedule.lag,
-            user_images={GOOD},
+            user_images={f"{IMAGE}:{schedule.stable}"},
+            frozen=schedule.frozen == "now",
+            never_stable=schedule.stable == "never-ready",
         )
         self.oracles.alike = schedule.bypass > 0 and (schedule.budget or schedule.both)
         if schedule.first:  # requests find nobody before the first release, and after it was taken back
             self.oracles.excused.append((None, 0.0, float("inf")))
-        self.world = ShopWorld(self.stage, self.model, self.metrics, self.oracles, self._start_other, schedule.routes)
+        if schedule.stable == "never-ready":  # until somebody brings the remedy
+            self.oracles.excused.append((Side.STABLE, 0.0, float("inf")))
+        self.world = ShopWorld(
+            self.stage, self.model, self.metrics, self.oracles, self._start_other, schedule.routes, schedule.kind
+        )
         self._observe()
 
     def _make_shadow(self) -> Shadow:
         shadow = Shadow()
         shadow.edit("Deployment", None)
         for body in objects_of(self.schedule):
-            if body["kind"] != "Service":
+            if body["kind"] != "Service" or self.schedule.http_route:
                 kind, name = body["kind"], body["metadata"]["name"]
                 shadow.edit(kind, self.model.cluster.get(kind, "shop", name), name)
         return shadow
@@ -170,7 +176,7 @@ class Scene:
         if before is not None:
             self.world.remember(before)
         body = after if after is not None else before
-        if body is None or body["kind"] in ("Pod", "ReplicaSet"):
+        if body is None or body["kind"] in ("Pod", "ReplicaSet", "EndpointSlice"):
             return
         self.look_around()
         driver = None if self.world.foreign else self.current()
@@ -209,8 +215,9 @@ class Scene:
         clock = StageClock(self.stage)
         mine = [fault for fault in faults if fault.boundary.startswith(f"{stage}:") or not fault.boundary]
         injector = Injector(self.stage, self.world, clock, stage, mine, race=self.schedule.race)
-        script = Script(reject_at=self.schedule.reject_at, silent=self.schedule.silent)
+        script = Script(reject_at=self.schedule.reject_at, silent=self.schedule.silent, alone=self.schedule.hotfix)
         run = DriverRun(name, job, driver, injector, script, clock, image=str(options.get("image") or ""))
+        run.hotfix = bool(options.get("hotfix"))
         ports = SimulationPorts(self.model, self.service, run, self.door(run), self.metrics, self._gitlab)
         run.actor = self.stage.spawn(name, lambda: self._live(run, ports, dict(options)), delay=delay)
         self.runs.append(run)
@@ -255,5 +262,6 @@ class Scene:
     def release(self, tag: str) -> dict[str, Any]:
         """Options of a release of this tag."""
         if not self.schedule.first:
-            return {"image": f"{IMAGE}:{tag}"}
+            hotfix = self.schedule.hotfix and tag == self.schedule.tag
+            return {"image": f"{IMAGE}:{tag}"} | ({"hotfix": "orders are lost"} if hotfix else {})
         return {"manifest": next(body for body in shop_objects(image=f"{IMAGE}:{tag}") if body["kind"] == "Deployment")}

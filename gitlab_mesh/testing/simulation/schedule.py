@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gitlab_mesh.config.model import (
+    FreezeConfig,
     HttpSmoke,
     RolloutConfig,
     RouteConfig,
@@ -20,7 +21,7 @@ from gitlab_mesh.ports import Object
 from gitlab_mesh.testing.shop import shop_objects
 from gitlab_mesh.testing.simulation.kinds import PlannedFault
 
-__all__ = ["IMAGE", "KILL_MIDWAY", "SHAPES", "Schedule", "objects_of", "service_of"]
+__all__ = ["IMAGE", "KILL_MIDWAY", "SHAPES", "Schedule", "objects_of", "service_of", "through_http_route"]
 
 IMAGE = "registry.example/shop"
 
@@ -51,7 +52,11 @@ class Schedule:
         annotated: The VirtualService has annotations of its own.
         smoke: The canary is asked over ``pods/proxy`` first.
         autoscaled: Stable has an autoscaler that may go below what it has now.
-        both: Two VirtualServices, a gateway's and the mesh's, lead to the service.
+        both: Two routes, a gateway's and the mesh's, lead to the service.
+        http_route: The routes are HTTPRoutes; with ``subset`` the sides' Services are the user's own.
+        frozen: A freeze window: "" none, "now" since long ago, "soon" since some time after the beginning.
+        hotfix: The release gets past it, and is not compared with stable.
+        stable: Tag of the image that stable has.
         first: There is no stable yet.
         external: ``promote: external``.
         paused: The second step pauses.
@@ -80,6 +85,10 @@ class Schedule:
     smoke: bool = False
     autoscaled: bool = False
     both: bool = False
+    http_route: bool = False
+    frozen: str = ""
+    hotfix: bool = False
+    stable: str = "good"
     first: bool = False
     external: bool = False
     paused: bool = False
@@ -98,8 +107,24 @@ class Schedule:
 
     @property
     def routes(self) -> tuple[str, ...]:
-        """Names of the shop's VirtualServices."""
+        """Names of the shop's routes."""
         return ("shop", "shop-mesh") if self.both else ("shop",)
+
+    @property
+    def kind(self) -> str:
+        """Of them."""
+        return "HTTPRoute" if self.http_route else "VirtualService"
+
+
+def through_http_route(schedule: Schedule) -> Schedule:
+    """Return the same schedule where the routes are HTTPRoutes, with its faults at their boundaries."""
+
+    def moved(faults: tuple[PlannedFault, ...]) -> tuple[PlannedFault, ...]:
+        return tuple(replace(one, boundary=one.boundary.replace("VirtualService", "HTTPRoute")) for one in faults)
+
+    return replace(
+        schedule, http_route=True, faults=moved(schedule.faults), ending_faults=moved(schedule.ending_faults)
+    )
 
 
 KILL_MIDWAY = PlannedFault("kill-after", "canary:set-weight/patch VirtualService", 1)
@@ -142,6 +167,32 @@ _SHAPES = (
     Schedule(0, "first", first=True),
     Schedule(0, "first-crash", first=True, tag="crash"),
     Schedule(0, "first-killed", first=True, faults=(KILL_EARLY,)),
+    *(
+        through_http_route(shape)
+        for shape in (
+            Schedule(0, "http-route"),
+            Schedule(0, "http-route-services", subset=True, annotated=False),
+            Schedule(0, "http-route-reject", tag="bad", reject_at=2),
+            Schedule(0, "http-route-stable-breaks", tag="breaks-in-stable"),
+            Schedule(0, "http-route-killed", faults=(KILL_MIDWAY,)),
+            Schedule(0, "http-route-killed-early", faults=(KILL_EARLY,)),
+            Schedule(0, "http-route-killed-in-promotion", faults=(KILL_IN_PROMOTION,)),
+            Schedule(0, "http-route-reasserted", faults=(SHIFT,)),
+            Schedule(0, "http-route-both", both=True),
+            Schedule(0, "http-route-both-killed", both=True, autoscaled=True, faults=(replace(KILL_MIDWAY, number=2),)),
+            Schedule(0, "http-route-paused", paused=True, later=("continue",)),
+            Schedule(0, "http-route-external", external=True, later=_AWAITED),
+            Schedule(0, "http-route-returned", later=_RETURNED),
+        )
+    ),
+    Schedule(0, "frozen", frozen="now"),
+    Schedule(0, "frozen-paused", frozen="soon", paused=True, later=("continue",)),
+    Schedule(0, "frozen-returned", frozen="soon", later=("previous", "again")),
+    Schedule(0, "hotfix", frozen="now", hotfix=True, stable="broken", real_judge=True),
+    Schedule(0, "hotfix-down", hotfix=True, stable="never-ready", real_judge=True),
+    Schedule(0, "hotfix-reject", hotfix=True, tag="broken", stable="broken", real_judge=True),
+    Schedule(0, "hotfix-killed", frozen="now", hotfix=True, real_judge=True, faults=(KILL_MIDWAY,)),
+    through_http_route(Schedule(0, "http-route-hotfix", frozen="now", hotfix=True)),
 )
 SHAPES: Mapping[str, Schedule] = {shape.shape: shape for shape in _SHAPES}
 """Runs without other faults than these; their boundaries are the ones that faults are put at."""
@@ -162,20 +213,28 @@ def service_of(schedule: Schedule) -> ServiceConfig:
         watch=WatchConfig(duration=10.0 if schedule.watched else 0.0),
     )
     route = RouteConfig(virtual_service="shop", also=schedule.routes[1:])
-    return ServiceConfig("shop", "shop", route, rollout=rollout, judge=judge, smoke=smoke)
+    if schedule.http_route:
+        route = RouteConfig(http_route="shop", also=schedule.routes[1:])
+    freeze = {
+        "now": (FreezeConfig("holidays", first_day="2025-12-20", last_day="2026-01-06"),),
+        "soon": (FreezeConfig("inventory", begin="00:02"),),
+    }.get(schedule.frozen, ())
+    return ServiceConfig("shop", "shop", route, rollout=rollout, judge=judge, smoke=smoke, freeze=freeze)
 
 
 def objects_of(schedule: Schedule) -> list[Object]:
     """Return the user's own objects."""
-    objects = shop_objects()
-    if schedule.both:
+    objects = shop_objects(image=f"{IMAGE}:{schedule.stable}")
+    if schedule.http_route:
+        objects = _through_http_routes(objects, schedule)
+    elif schedule.both:
         inner = copy.deepcopy(next(body for body in objects if body["kind"] == "VirtualService"))
         inner["metadata"] = {"name": "shop-mesh", "namespace": "shop"}
         route = {"destination": {"host": "shop"}}
         inner["spec"] = {"hosts": ["shop"], "gateways": ["mesh"], "http": [{"timeout": "3s", "route": [route]}]}
         objects.append(inner)
     for body in objects:
-        if body["kind"] == "VirtualService" and not schedule.annotated:
+        if body["kind"] == schedule.kind and not schedule.annotated:
             body["metadata"].pop("annotations", None)
         if body["kind"] == "VirtualService" and schedule.both and body["metadata"]["name"] == "shop":
             body["spec"]["gateways"] = ["shop"]
@@ -184,6 +243,47 @@ def objects_of(schedule: Schedule) -> list[Object]:
     if schedule.autoscaled:
         objects += [_autoscaler(), _budget()]
     return [body for body in objects if not (schedule.first and body["kind"] == "Deployment")]
+
+
+def _through_http_routes(objects: list[Object], schedule: Schedule) -> list[Object]:
+    """The same shop behind HTTPRoutes, with everything that an API server would fill in."""
+    service = next(body for body in objects if body["kind"] == "Service")
+    gateway: Object = {
+        "group": "gateway.networking.k8s.io",
+        "kind": "Gateway",
+        "name": "public",
+        "namespace": "istio-ingress",
+    }
+    mesh: Object = {"group": "", "kind": "Service", "name": "shop", "port": 80}
+    routes = [_http_route(name, parent) for name, parent in zip(schedule.routes, (gateway, mesh), strict=False)]
+    routes[0]["metadata"]["annotations"] = {"owner": "team-shop"}
+    sides = []
+    for version in ("stable", "canary") if schedule.subset else ():
+        side = copy.deepcopy(service)
+        side["metadata"]["name"] = f"shop-{version}"
+        side["spec"]["selector"]["version"] = version
+        sides.append(side)
+    return [body for body in objects if body["kind"] in ("Deployment", "Service")] + sides + routes
+
+
+def _http_route(name: str, parent: Object) -> Object:
+    def rule(name: str, path: str, backend: str) -> Object:
+        return {
+            "name": name,
+            "matches": [{"path": {"type": "PathPrefix", "value": path}}],
+            "backendRefs": [{"group": "", "kind": "Service", "name": backend, "port": 80, "weight": 1}],
+        }
+
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {
+            "parentRefs": [parent],
+            "hostnames": ["shop.example"],
+            "rules": [rule("internal", "/internal", "admin"), rule("primary", "/", "shop")],
+        },
+    }
 
 
 def _autoscaler() -> Object:

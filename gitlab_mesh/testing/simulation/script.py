@@ -29,11 +29,13 @@ class Script:
         looks: Looks with evidence at one weight that open its gates.
         reject_at: Number of the weight (from 1) at which the release is rejected; 0: never.
         silent: The gates never open: the deadline decides.
+        alone: Nothing is compared with stable (a hotfix).
     """
 
     looks: int = 2
     reject_at: int = 0
     silent: bool = False
+    alone: bool = False
     _weight: float | None = None
     _weights: set[float] = field(default_factory=set)
     _seen: int = 0
@@ -43,7 +45,8 @@ class Script:
         if look.weight is not None and look.weight != self._weight:
             self._weight, self._seen = look.weight, 0
             self._weights |= {look.weight} - {0.0}
-        fresh = bool(look.weight) and look.canary.requests > 0 and look.stable.requests > 0 and not look.problems
+        both = look.canary.requests > 0 and (self.alone or look.stable.requests > 0)
+        fresh = bool(look.weight) and both and not look.problems
         self._seen += fresh
         enough = fresh and self._seen >= self.looks
         rejected = enough and self.reject_at == len(self._weights)

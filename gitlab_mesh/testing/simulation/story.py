@@ -10,7 +10,7 @@ from gitlab_mesh.ports import Object
 from gitlab_mesh.testing.console import RecordingConsole, Said
 from gitlab_mesh.testing.simulation.driver import DriverRun
 from gitlab_mesh.testing.simulation.stage import Stage
-from gitlab_mesh.testing.simulation.views import fence_of, image_of, record_of, share_of
+from gitlab_mesh.testing.simulation.views import ROUTE_KINDS, fence_of, image_of, meant, record_of, share_of
 
 __all__ = ["Story"]
 
@@ -24,7 +24,7 @@ class Story:
     def wrote(self, time: float, before: Object | None, after: Object | None, driver: DriverRun | None) -> None:
         """Somebody wrote an object."""
         body = after if after is not None else before
-        if body is None:
+        if body is None or (body["kind"] in ROUTE_KINDS and meant(before) == meant(after)):
             return
         who = driver.name if driver else "somebody else"
         done = "deletes" if after is None else "creates" if before is None else "writes"
@@ -48,7 +48,7 @@ def _details(body: Object | None) -> dict[str, Any]:
         case "ConfigMap":
             record = record_of(body)
             return {key: record[key] for key in ("phase", "weight", "outcome", "fence") if key in record}
-        case "VirtualService":
+        case "VirtualService" | "HTTPRoute":
             return {"share": share_of(body), "fence": fence_of(body)}
         case "Lease":
             return {"holder": (body.get("spec") or {}).get("holderIdentity")}

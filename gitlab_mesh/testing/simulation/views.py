@@ -14,13 +14,18 @@ from gitlab_mesh.ports import Object
 
 __all__ = [
     "RECORD",
+    "ROUTE_KINDS",
     "Shadow",
     "fence_of",
     "foreign_part",
     "image_of",
+    "is_canary",
     "is_ours",
+    "leads_to_shop",
+    "meant",
     "record_of",
     "replicas_of",
+    "routes_of",
     "same_rollout",
     "share_of",
     "user_view",
@@ -30,16 +35,41 @@ RECORD = "gitlab-mesh-shop"
 """Name of the shop's record and of its lease."""
 
 
+ROUTE_KINDS = ("VirtualService", "HTTPRoute")
+SERVICES = ("shop", "shop-stable", "shop-canary")
+"""Backends of an HTTPRoute that lead to the shop: of both sides, and of each."""
+
+
+def routes_of(route: Mapping[str, Any] | None) -> list[list[Any]]:
+    """Destinations of each HTTP route of a VirtualService, or backends of each rule of an HTTPRoute; the live lists."""
+    spec = (route or {}).get("spec", {})
+    return [*(http["route"] for http in spec.get("http", ())), *(rule["backendRefs"] for rule in spec.get("rules", ()))]
+
+
+def leads_to_shop(item: Mapping[str, Any]) -> bool:
+    """Whether a destination or backend is the shop's."""
+    if "destination" in item:
+        return bool(item["destination"]["host"].split(".")[0] == "shop")
+    return item["name"] in SERVICES
+
+
+def is_canary(item: Mapping[str, Any]) -> bool:
+    """Whether a destination or backend of the shop is the canary's."""
+    if "destination" in item:
+        return bool(item["destination"].get("subset") == "canary")
+    return bool(item["name"] == "shop-canary")
+
+
 def share_of(route: Mapping[str, Any] | None) -> float | None:
-    """Canary's share in a VirtualService, the largest of its HTTP routes; None where none leads to the shop."""
+    """Canary's share in a route, the largest of its HTTP routes or rules; None where none leads to the shop."""
     shares: list[float] = []
-    for http in (route or {}).get("spec", {}).get("http", ()):
-        routes = [item for item in http["route"] if item["destination"]["host"].split(".")[0] == "shop"]
-        if routes:
-            default = 100 if len(http["route"]) == 1 else 0
-            weights = {item["destination"].get("subset"): item.get("weight", default) for item in routes}
-            total = sum(weights.values())
-            shares.append(weights.get("canary", 0) / total if total else 0.0)
+    for items in routes_of(route):
+        pair = [item for item in items if leads_to_shop(item)]
+        if pair:
+            default = 1 if "destination" not in pair[0] else 100 if len(items) == 1 else 0
+            total = sum(item.get("weight", default) for item in pair)
+            canary = sum(item.get("weight", default) for item in pair if is_canary(item))
+            shares.append(canary / total if total else 0.0)
     return max(shares) if shares else None
 
 
@@ -88,15 +118,20 @@ def user_view(body: Mapping[str, Any] | None) -> Any:
 
 
 def foreign_part(body: Mapping[str, Any] | None) -> Any:
-    """A VirtualService without anything that a release may change: pairs of the shop and the fence."""
+    """A route without anything that a release may change: pairs of the shop and the fence."""
     if body is None:
         return None
     view = copy.deepcopy(user_view(body))
     annotations = {key: value for key, value in (view["annotations"] or {}).items() if key != FENCE_ANNOTATION}
     view["annotations"] = annotations or None
-    for http in view["spec"].get("http", ()):
-        http["route"] = [item for item in http["route"] if item["destination"]["host"].split(".")[0] != "shop"]
+    for items in routes_of(view):
+        items[:] = [item for item in items if not leads_to_shop(item)]
     return view
+
+
+def meant(body: Mapping[str, Any] | None) -> Any:
+    """What anybody but a controller writes: without it a write is one of the status."""
+    return None if body is None else (user_view(body), body["metadata"]["uid"])
 
 
 @dataclass

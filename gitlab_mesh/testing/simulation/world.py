@@ -39,7 +39,8 @@ class ShopWorld:
         metrics: The source that goes wrong.
         oracles: Told what explains what.
         start_driver: Starts another driver, by kind of fault.
-        routes: Names of the shop's VirtualServices.
+        routes: Names of the shop's routes.
+        kind: Of them.
         foreign: Somebody else writes at this moment, not the driver whose turn it is.
         gitlab_down: GitLab answers nothing.
         ending: The rollout's last job runs: troubles are short from now on.
@@ -51,6 +52,7 @@ class ShopWorld:
     oracles: Oracles
     start_driver: Callable[[str], None]
     routes: tuple[str, ...] = ("shop",)
+    kind: str = "VirtualService"
     foreign: bool = False
     gitlab_down: bool = False
     ending: bool = False
@@ -61,7 +63,7 @@ class ShopWorld:
 
     def __post_init__(self) -> None:
         self._user = self.model.cluster.as_actor("kustomize-controller")
-        self._editor = RouteEditor(self._user, self.stage, self.oracles, self.edit_as_somebody)
+        self._editor = RouteEditor(self._user, self.stage, self.oracles, self.kind, self.edit_as_somebody)
 
     def remember(self, body: Object) -> None:
         """Keep an object as it was before it was written, for stale reads."""
@@ -193,10 +195,12 @@ class ShopWorld:
         user, oracles, now = self._user, self.oracles, self.stage.now
         match kind:
             case "delete-virtualservice":
-                user.delete("VirtualService", "shop", "shop")
-                oracles.shadow.edit("VirtualService", None)
+                user.delete(self.kind, "shop", "shop")
+                oracles.shadow.edit(self.kind, None)
                 oracles.excused.append((None, now, math.inf))
                 self._lose_one_side()  # whose counts to read came from the route
+            case "delete-destinationrule" if self.kind == "HTTPRoute":
+                self._delete_side()
             case "delete-destinationrule":
                 user.delete("DestinationRule", "shop", "shop")
                 oracles.shadow.edit("DestinationRule", None)
@@ -214,6 +218,15 @@ class ShopWorld:
                 user.delete("Lease", "shop", RECORD)
             case _:
                 self._edit_routes(kind)
+
+    def _delete_side(self) -> None:
+        """Somebody deletes a side's Service, what the subsets of a DestinationRule are to an HTTPRoute."""
+        side, name = self.stage.draw.choice(((Side.STABLE, "shop-stable"), (Side.CANARY, "shop-canary")))
+        self._user.delete("Service", "shop", name)
+        if ("Service", name) in self.oracles.shadow.objects:
+            self.oracles.shadow.edit("Service", None, name)
+        self.oracles.gone.append((side, self.stage.now, math.inf))
+        self.oracles.blind.append((self.stage.now, math.inf))
 
     def _lose_one_side(self) -> None:
         self.metrics.one_sided = True

@@ -9,10 +9,13 @@ from gitlab_mesh.testing.simulation.driver import DriverRun
 from gitlab_mesh.testing.simulation.oracles import Oracles
 from gitlab_mesh.testing.simulation.views import (
     RECORD,
+    ROUTE_KINDS,
     fence_of,
     foreign_part,
     image_of,
+    meant,
     replicas_of,
+    routes_of,
     same_rollout,
     share_of,
 )
@@ -26,12 +29,16 @@ def check_write(oracles: Oracles, before: Object | None, after: Object | None, d
     if body is None:
         return
     kind, name = body["kind"], body["metadata"]["name"]
-    if kind == "VirtualService":
+    if kind in ROUTE_KINDS:
+        if meant(before) == meant(after):
+            return  # the control plane's word
         _wrote_route(oracles, name, before, after, driver)
     elif kind == "Deployment" and driver is not None:
         _wrote_deployment(oracles, name, before, after, driver)
     elif kind == "Deployment" and name == "shop" and before is not None and after is not None:
         _check_capacity(oracles, before, after)
+    elif kind == "Service" and driver is not None and after is None:
+        _deleted_service(oracles, name, driver)
     elif kind == "Lease" and driver is not None:
         oracles.wrote_lease(after, driver)
     elif kind == "ConfigMap" and driver is None and after is None:
@@ -45,13 +52,16 @@ def _wrote_route(
     oracles: Oracles, name: str, before: Object | None, after: Object | None, driver: DriverRun | None
 ) -> None:
     was, now = share_of(before) or 0.0, share_of(after) or 0.0
+    oracles.led[name] = _led_services(after)
     if driver is None:
         oracles.foreign_writes.append(oracles.now)
     elif after is None:
-        oracles.violate("S5", f"{driver.name} deleted the VirtualService {name}")
+        oracles.violate("S5", f"{driver.name} deleted the route {name}")
     else:
         if foreign_part(before) != foreign_part(after):
-            oracles.violate("S5", f"{driver.name} changed what is not ours in the VirtualService {name}")
+            oracles.violate("S5", f"{driver.name} changed what is not ours in the route {name}")
+        if now == 0 and was > 0:
+            oracles.gone = [_led_past(gone, oracles.now, driver) for gone in oracles.gone]
         _check_fence(oracles, name, fence_of(before), fence_of(after), driver)
         _check_weight(oracles, driver, was, now)
     oracles.shares[name] = now
@@ -61,11 +71,30 @@ def _wrote_route(
         oracles.zero_since = oracles.now
 
 
+def _led_past(
+    gone: tuple[Side | None, float, float], now: float, driver: DriverRun
+) -> tuple[Side | None, float, float]:
+    """Requests find no side whose Service was deleted until somebody could know and led them elsewhere."""
+    side, start, end = gone
+    known = start < now and not driver.stale_since(start)
+    return (side, start, min(end, now)) if known else gone
+
+
+def _led_services(route: Object | None) -> set[str]:
+    items = (item for refs in routes_of(route) for item in refs)
+    return {item["name"] for item in items if "destination" not in item and item.get("weight", 1) > 0}
+
+
+def _deleted_service(oracles: Oracles, name: str, driver: DriverRun) -> None:
+    if any(name in led for led in oracles.led.values()):
+        oracles.violate("S3", f"{driver.name} deletes Service {name} while a route leads requests to it")
+
+
 def _check_fence(oracles: Oracles, name: str, held: str | None, fence: str | None, driver: DriverRun) -> None:
     """Who took a route over fences the driver before off; that one may write it no more (S4)."""
     owner, newest = oracles.fences.get(name), oracles.fenced
     if driver.superseded and owner is not driver:
-        oracles.violate("S4", f"{driver.name} wrote the VirtualService after {driver.superseded} had taken over")
+        oracles.violate("S4", f"{driver.name} wrote the route after {driver.superseded} had taken over")
     if fence is not None and fence != held:
         if newest is not None and newest is not driver and held is not None:
             newest.superseded = newest.superseded or driver.name
@@ -128,6 +157,8 @@ def _wrote_deployment(
     # must never see its template.
     if driver.superseded and name == "shop" and image_of(before or {}) != image_of(after or {}):
         oracles.violate("S4", f"{driver.name} wrote Deployment {name} after {driver.superseded} had taken over")
+    if before is None and oracles.frozen and not driver.hotfix:
+        oracles.violate("S1", f"{driver.name} begins a release in a freeze window")
     if name == "shop":
         _check_stable_write(oracles, before, after, driver)
         return
@@ -169,10 +200,12 @@ def _check_end_of_canary(oracles: Oracles, driver: DriverRun) -> None:
     if oracles.zero_since is None:
         oracles.violate("S3", f"{driver.name} ends the canary while it has a weight")
         return
+    # Who still comes where the route leads to the Service of both sides, comes through it; lag looks the same.
+    blind = oracles.metrics_down() or any("shop" in led for led in oracles.led.values())
     quiet, waited = oracles.now - oracles.last_canary, oracles.now - oracles.zero_since
     if waited + 1e-6 < oracles.drain_seconds and quiet < 1.0 - 1e-6 and oracles.ready_canaries:
         oracles.violate("S3", f"{driver.name} ends the canary {quiet:.1f} s after its last request")
-    if waited + 1e-6 >= oracles.drain_seconds and quiet < 1.0 - 1e-6 and not oracles.metrics_down():
+    if waited + 1e-6 >= oracles.drain_seconds and quiet < 1.0 - 1e-6 and not blind:
         oracles.violate("S3", f"{driver.name} ends the canary although requests still come and can be seen")
     elif quiet < 1.0:  # nobody could tell, and the drain time is over
         oracles.excused.append((Side.CANARY, oracles.now, oracles.now + oracles.lag))
