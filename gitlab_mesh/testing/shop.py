@@ -1,8 +1,8 @@
 """A model of a shop in a mesh on a simulated clock: cluster, controllers, traffic, counts.
 
 For tests of whole rollouts without processes: time moves only when the code under test sleeps. Deployments become
-ready, pods come and go, requests are split by the live VirtualService or HTTPRoute and counted per pod, errors and latency follow
-from the image's tag. Randomness comes from one seed.
+ready, pods come and go, requests are split by the live VirtualService or HTTPRoute and counted per pod,
+errors and latency follow from the image's tag. Randomness comes from one seed.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ TODAY = datetime.datetime.now(tz=datetime.UTC).date().toordinal()
 SAMPLE = 120
 PROMOTE = SHAPES["promote"]
 HTTP_ROUTE = SHAPES["http-route"]
+REJECTED = ("reject", "stable-breaks", "crash", "bypassed", "watched-reject", "first-crash", "hotfix-reject")
 HTTP_REJECTED = ("http-route-reject", "http-route-stable-breaks")
 FAULT = PlannedFault
 
