@@ -31,7 +31,7 @@ services:
     namespace: shop
     route: {virtualService: shop, http: [primary]}
     metrics: {gateway: {namespace: istio-system, selector: istio=ingressgateway}}
-    rollout: {step_bake: 0s, look_interval: 2s, deadline: 20m}
+    rollout: {step_bake: 0s, look_interval: LOOK, deadline: 20m}
     judge: {bake: 0s, slow: 500ms}
 """
 """One configuration for all releases: every default, but no minimum bake (as the peer has none)."""
@@ -68,11 +68,15 @@ class Tool(Protocol):
 
 
 class Ours:
-    """The CLI of this checkout as a process, as in a CI job."""
+    """The CLI of this checkout as a process, as in a CI job.
 
-    name = "gitlab-mesh"
+    Args:
+        look: Its ``look_interval``.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, look: str) -> None:
+        self.name = f"gitlab-mesh ({look})"
+        self._look = look
         self._child: Child | None = None
         self._code: int | None = None
 
@@ -83,7 +87,7 @@ class Ours:
         plane.apply(*sidecar_objects(NAMESPACE, "shop"), *objects[1:])
         rig.mesh.wait_ready(NAMESPACE, "shop")
         wait_until("users", lambda: rig.mesh.request(HOST).status == 200, seconds=30)
-        (rig.directory / "mesh.yaml").write_text(OURS)
+        (rig.directory / "mesh.yaml").write_text(OURS.replace("LOOK", self._look))
 
     def release(self, tag: str) -> None:
         self._tag, self._code = tag, None
