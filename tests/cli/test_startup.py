@@ -108,3 +108,8 @@ class Entry:
 def test_plugins_that_do_not_fit_are_refused(entries: list[Entry], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         load_group("gitlab_mesh.jobs", 1, find=lambda group: entries)  # type: ignore[arg-type]
+
+
+def test_a_job_about_files_loads_no_http_client() -> None:
+    done = run(code="import sys, gitlab_mesh_jobs.validate\nprint('http.client' in sys.modules)")
+    assert done.stdout.strip() == "False"

@@ -6,7 +6,7 @@ Undecided and no-data are *skipped* with their reason: they are no failure of th
 
 from __future__ import annotations
 
-from xml.sax.saxutils import escape, quoteattr
+from html import escape
 
 from gitlab_mesh.core.judge.model import Importance, VerdictKind
 from gitlab_mesh.core.report.markdown import clean_text
@@ -26,7 +26,9 @@ def render_junit(*reports: Report) -> str:
 
 def _attribute(text: str) -> str:
     """A quoted attribute; line ends and tabs survive attribute normalisation as character references."""
-    return quoteattr(clean_text(text), {"\n": "&#10;", "\t": "&#9;"})
+    # not xml.sax.saxutils.quoteattr: that module loads an HTTP client, and every job loads this one
+    quoted = escape(clean_text(text), quote=False).replace('"', "&quot;")
+    return f'"{quoted}"'.replace("\n", "&#10;").replace("\t", "&#9;")
 
 
 def _render_suite(report: Report) -> str:
@@ -63,7 +65,7 @@ def _decide(report: Report) -> str:
     details = "\n".join(part for part in (report.reason, report.next_step) if part)
     return (
         f"<failure type={_attribute(report.outcome.value)} message={_attribute(report.headline)}>"
-        f"{escape(clean_text(details))}</failure>"
+        f"{escape(clean_text(details), quote=False)}</failure>"
     )
 
 
@@ -75,9 +77,9 @@ def _judge(row: VerdictRow, sides: tuple[str, str]) -> str:
         case VerdictKind.PASS:
             return ""
         case VerdictKind.BREACH:
-            return f'<failure type="breach" message={message}>{escape(clean_text(figures))}</failure>'
+            return f'<failure type="breach" message={message}>{escape(clean_text(figures), quote=False)}</failure>'
         case VerdictKind.ERROR:
-            return f'<error type="error" message={message}>{escape(clean_text(figures))}</error>'
+            return f'<error type="error" message={message}>{escape(clean_text(figures), quote=False)}</error>'
         case VerdictKind.UNDECIDED | VerdictKind.NO_DATA:
             text = f"{row.word}: {row.verdict.reason}" if row.verdict.reason else row.word
             return f"<skipped message={_attribute(text)}/>"
