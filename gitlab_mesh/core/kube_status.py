@@ -31,6 +31,12 @@ _NO_ADDRESS = "address not allowed"
 """Answer of ``pods/proxy`` (400, kube-apiserver 1.36) for a pod without IP, or with a loopback one."""
 _WEBHOOK_FAILED = re.compile(r'failed calling webhook "([^"]+)"')
 """In the 500 for a webhook with ``failurePolicy: Fail`` (k8s.io/apiserver ``webhook.ErrCallingWebhook``)."""
+_ADMISSION_DENIED = re.compile(
+    r"""(admission webhook "[^"]+") denied|(ValidatingAdmissionPolicy '[^']+')|"""
+    r"(exceeded quota)|(violates PodSecurity)"
+)
+"""What refuses an object although the right is there, with 400, 403 or 422 as it likes (k8s.io/apiserver
+``webhook/errors.ToStatusErr``, ``validating.policyDecision``; plugins ResourceQuota and PodSecurity)."""
 _OTHER_PATCH_TEXTS = ("testing value", "testing path", "test operation", "test failed", "operation does not apply")
 
 
@@ -49,6 +55,13 @@ def map_status(
     """
     what = _describe(kind, namespace, name)
     message = str(body.get("message") or "").strip()
+    if status_code in (400, 403, 422) and (denied := _ADMISSION_DENIED.search(message)):
+        by = next(group for group in denied.groups() if group)
+        return UsageError(
+            f"{what}: admission refuses {verb}: {by} (HTTP {status_code})",
+            why=_with_causes(message, body),
+            hint="no right is missing: correct what the policy names, or ask its owners to except these objects",
+        )
     if status_code in (401, 403):
         return _denied(status_code, message, verb=verb, kind=kind, namespace=namespace, name=name)
     if status_code == 404:

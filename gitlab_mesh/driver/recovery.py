@@ -17,7 +17,7 @@ from gitlab_mesh.driver.snapshot import recorded_service
 from gitlab_mesh.driver.taking import Patience, fend_off, take_record, take_route
 from gitlab_mesh.driver.timeline import Timeline
 from gitlab_mesh.driver.watch import Watch
-from gitlab_mesh.driver.workloads import read_workload
+from gitlab_mesh.driver.workloads import Written, read_workload
 from gitlab_mesh.job import JobResult, ServicePorts
 from gitlab_mesh.ports import LeaseState
 
@@ -56,8 +56,10 @@ def roll_back(
     patience.until_done(lambda: take_record(ports, ledger, seen))
     if ledger.record.ending == Outcome.PROMOTED and end.outcome is not Outcome.PROMOTED:
         end = End(Outcome.PROMOTED, "stable ran the release already when the job ended; the rest was tidied up")
-    patience.until_done(lambda: fend_off(ports, ledger.record))
-    watch = Watch(ports, Timeline(), started, fence=ledger.fence, former=ledger.record.followed, told=told)
+    touched = patience.until_done(lambda: fend_off(ports, ledger.record))
+    watch = Watch(
+        ports, Timeline(), started, fence=ledger.fence, former=ledger.record.followed, told=told, replaced=touched
+    )
     route = patience.until_done(lambda: take_route(ports, ledger))
     if route is not None:
         watch.written(route, route.share or 0.0)
@@ -65,7 +67,7 @@ def roll_back(
         ports, job, found.record.image, watch.timeline, started, found.record.id, found.record.driver.commit
     )
     executor = Executor(Actions(ports, ledger, watch), lambda: 0, narrator.after)
-    state = patience.until_done(lambda: rebuild(ports, ledger.record, route, end, clock.monotonic()))
+    state = patience.until_done(lambda: rebuild(ports, ledger.record, route, end, clock.monotonic(), since=touched))
     narrator.section(state)
     try:
         state, end = executor.run(state)
@@ -79,23 +81,33 @@ def roll_back(
     return JobResult(report, error)
 
 
-def is_patched(ports: ServicePorts, record: Record) -> bool:
-    """Whether the stable Deployment has the release's template, as far as this rollout gave it."""
+def is_patched(ports: ServicePorts, record: Record, since: Written) -> bool:
+    """Whether the stable Deployment has the release's template, as far as this rollout gave it.
+
+    Raises:
+        TransientError: It was read as it was before ``since``.
+    """
     service = ports.service
     was = record.originals.get(f"Deployment/{service.namespace}/{service.stable_workload}")
-    stable = read_workload(ports.cluster, service.namespace, service.stable_workload)
+    stable = read_workload(ports.cluster, service.namespace, service.stable_workload, since=since)
     if was is None or stable is None:
         return False
     return template_hash(stable.deployment["spec"]["template"]) != template_hash(was["template"])
 
 
-def rebuild(ports: ServicePorts, record: Record, route: RouteState | None, end: End, now: float) -> RolloutState:
-    """Rebuild the machine's state from what is there; what cannot be known counts as still to be undone."""
+def rebuild(
+    ports: ServicePorts, record: Record, route: RouteState | None, end: End, now: float, *, since: Written
+) -> RolloutState:
+    """Rebuild the machine's state from what is there; what cannot be known counts as still to be undone.
+
+    Raises:
+        TransientError: Stable was read as it was before ``since``.
+    """
     service = ports.service
     rollout = service.rollout
-    stable = read_workload(ports.cluster, service.namespace, service.stable_workload)
+    stable = read_workload(ports.cluster, service.namespace, service.stable_workload, since=since)
     promoted = record.ending == Outcome.PROMOTED or end.outcome is Outcome.PROMOTED
-    patched = is_patched(ports, record)
+    patched = is_patched(ports, record, since)
     # Its old template may be back already, but not its pods: it gets no traffic before they are (S9).
     known = f"Deployment/{service.namespace}/{service.stable_workload}" in record.originals
     share = (route.share or 0.0) if route is not None else 0.0

@@ -21,7 +21,7 @@ from gitlab_mesh.driver.release import Release
 from gitlab_mesh.driver.taking import Patience, fend_off, take_record, take_route
 from gitlab_mesh.driver.timeline import Timeline
 from gitlab_mesh.driver.watch import Watch
-from gitlab_mesh.driver.workloads import read_workload
+from gitlab_mesh.driver.workloads import Written, read_workload
 from gitlab_mesh.errors import ConflictError, UsageError
 from gitlab_mesh.job import JobResult, ServicePorts
 
@@ -53,13 +53,13 @@ def resume(
     }
     patience = Patience(ports, started)
     patience.until_done(lambda: take_record(ports, ledger, changes=changes))
-    patience.until_done(lambda: fend_off(ports, ledger.record))
-    watch = Watch(ports, Timeline(), started, fence=ledger.fence, former=ledger.record.followed)
+    touched = patience.until_done(lambda: fend_off(ports, ledger.record))
+    watch = Watch(ports, Timeline(), started, fence=ledger.fence, former=ledger.record.followed, replaced=touched)
     route = patience.until_done(lambda: take_route(ports, ledger))
     if route is not None:
         watch.written(route, route.share or 0.0)
     # Nobody else drives now: what is still to be read is read until it answers.
-    problem, judge = patience.until_done(lambda: _verify(ports, release, ledger.record))
+    problem, judge = patience.until_done(lambda: _verify(ports, release, ledger.record, touched))
     state: RolloutState | str = problem
     if not problem:
         service = ports.service
@@ -68,7 +68,7 @@ def resume(
             release.plan,
             ledger.record,
             share=(route.share or 0.0) if route is not None else 0.0,
-            patched=patience.until_done(lambda: is_patched(ports, ledger.record)),
+            patched=patience.until_done(lambda: is_patched(ports, ledger.record, touched)),
             replicas=canary.desired if canary else 0,
             now=started,
             judged=judge.time or 0.0,
@@ -80,7 +80,7 @@ def resume(
     if isinstance(state, str):
         end = End(Outcome.FAILED, f"the rollout cannot go on: {state}")
         executor.error = ConflictError(end.reason, hint="traffic is back on stable; retry the job to begin anew")
-        state = patience.until_done(lambda: rebuild(ports, ledger.record, route, end, started))
+        state = patience.until_done(lambda: rebuild(ports, ledger.record, route, end, started, since=touched))
     else:
         ports.console.line(f"resumed in phase {state.phase}, step {state.step + 1}, canary {state.written:.2%}")
     narrator.section(state)
@@ -91,7 +91,7 @@ def resume(
     return narrator, executor, state, end
 
 
-def _verify(ports: ServicePorts, release: Release, record: Record) -> tuple[str, JudgeLike]:
+def _verify(ports: ServicePorts, release: Release, record: Record, since: Written) -> tuple[str, JudgeLike]:
     """Return why the rollout is not the one that was judged ("" if it is), and the judge."""
     service = ports.service
     fresh = build_judge(service, record.hotfix)
@@ -99,7 +99,7 @@ def _verify(ports: ServicePorts, release: Release, record: Record) -> tuple[str,
         return "", fresh
     canary = read_workload(ports.cluster, service.namespace, service.canary_workload)
     problem = identity_problem("the canary", record.canary, canary.identity if canary else None)
-    if not problem and not is_patched(ports, record):
+    if not problem and not is_patched(ports, record, since):
         stable = release.stable.identity if release.stable else None
         problem = identity_problem("stable", record.stable, stable)
     if problem:

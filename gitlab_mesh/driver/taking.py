@@ -13,7 +13,8 @@ from gitlab_mesh.core.rollout import End
 from gitlab_mesh.driver.executor import WAY_OUT_PATIENCE_SECONDS
 from gitlab_mesh.driver.ledger import Ledger
 from gitlab_mesh.driver.outcome import next_step_for
-from gitlab_mesh.errors import AccessDeniedError, ConflictError, ObjectMissingError, TransientError, UnsafeError
+from gitlab_mesh.driver.workloads import NEVER, Written, version_of
+from gitlab_mesh.errors import ConflictError, GitlabMeshError, ObjectMissingError, UnsafeError
 from gitlab_mesh.job import ServicePorts
 from gitlab_mesh.ports import LeaseState
 
@@ -51,12 +52,16 @@ class Patience:
         while True:
             try:
                 return work()
-            except (TransientError, AccessDeniedError) as error:
+            except ConflictError:
+                raise
+            except GitlabMeshError as error:  # refused as invalid, too: a policy may be mended while we wait
                 waited = clock.monotonic() - self.since
                 if waited > WAY_OUT_PATIENCE_SECONDS:
                     raise UnsafeError(
                         f"the rollback could not begin: {error.what}",
-                        why=f"tried for {waited:.0f} s; the canary may still have its weight",
+                        why="; ".join(
+                            filter(None, (f"tried for {waited:.0f} s: the canary may have its weight", error.why))
+                        ),
                         hint=next_step_for(End(Outcome.UNSAFE, ""), self.ports.service.name, ""),
                     ) from error
                 self.ports.console.line(f"{error.what}; trying again", tone="warn")
@@ -96,24 +101,29 @@ def take_record(
     ledger.write(**(changes or {}))
 
 
-def fend_off(ports: ServicePorts, record: Record) -> None:
+def fend_off(ports: ServicePorts, record: Record) -> Written:
     """Let a write of the driver before fail that is planned, recorded and not yet done.
 
     Preparation, promotion and its revocation test the resourceVersion that their object had before the record was
     written; so a write that changes nothing for good, made after we took the record over, is enough. Whether theirs
     came first is seen afterwards. The VirtualService needs none: it gets our fence.
+
+    Returns:
+        Stable's uid and generation since then: what is read with an older one is of before we came.
     """
+    touched = NEVER
     service = ports.service
     stable = f"Deployment/{service.namespace}/{service.stable_workload}"
     if stable in record.originals:
-        _touch(ports, record, stable)
+        touched = _touch(ports, record, stable)
     if record.phase == "deploy":
         for key, was in record.originals.items():
             if key.startswith("DestinationRule/") and not was.get("created"):
                 _touch(ports, record, key)
+    return touched
 
 
-def _touch(ports: ServicePorts, record: Record, key: str) -> None:
+def _touch(ports: ServicePorts, record: Record, key: str) -> Written:
     kind, namespace, name = key.split("/")
     where = (kind, namespace, name)
     try:
@@ -125,9 +135,9 @@ def _touch(ports: ServicePorts, record: Record, key: str) -> None:
         if not kept:
             back = {"op": "remove", "path": "/metadata/annotations"}
         still = {"op": "test", "path": "/metadata/annotations", "value": touched}
-        ports.cluster.patch(*where, [still, back])
+        return version_of(ports.cluster.patch(*where, [still, back]))
     except ObjectMissingError:
-        return
+        return NEVER
 
 
 def take_route(ports: ServicePorts, ledger: Ledger) -> RouteState | None:

@@ -42,7 +42,7 @@ class Watch:
         expected: The share that we wrote last; None before the first write.
         former: The share that proxies surely followed before weight 0; 0 if there never was one, None if nobody knows.
         told: Whether a person says that every proxy follows the route: what still comes then bypasses it.
-        replaced: The stable Deployment since we gave it a template.
+        replaced: The stable Deployment since we gave it a template, or took it over.
         version: resourceVersion of the route after our last write.
         samples: What the judge saw, rendered for ``judge replay``.
     """

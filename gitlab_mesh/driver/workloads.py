@@ -10,7 +10,17 @@ from gitlab_mesh.core.workload import ROLLOUT_ID, SideState, read_side
 from gitlab_mesh.errors import ConflictError, ObjectMissingError, TransientError
 from gitlab_mesh.ports import Cluster, Object
 
-__all__ = ["NEVER", "Written", "create_ours", "find_ours", "health_of", "patch_template", "read_workload", "scale"]
+__all__ = [
+    "NEVER",
+    "Written",
+    "create_ours",
+    "find_ours",
+    "health_of",
+    "patch_template",
+    "read_workload",
+    "scale",
+    "version_of",
+]
 
 Written: TypeAlias = tuple[str, int]
 """uid and generation of a Deployment after a write of ours."""
@@ -34,7 +44,7 @@ def read_workload(cluster: Cluster, namespace: str, name: str, *, since: Written
         deployment = cluster.get("Deployment", namespace, name)
     except ObjectMissingError:
         return None
-    uid, generation = _version_of(deployment)
+    uid, generation = version_of(deployment)
     if uid == since[0] and generation < since[1]:
         raise TransientError(f"Deployment {namespace}/{name} was read as it was before it was written")
     labels = deployment["spec"]["selector"].get("matchLabels") or {}
@@ -95,10 +105,11 @@ def patch_template(cluster: Cluster, namespace: str, name: str, operations: Sequ
     Returns:
         Its uid and its generation since then.
     """
-    return _version_of(cluster.patch("Deployment", namespace, name, operations))
+    return version_of(cluster.patch("Deployment", namespace, name, operations))
 
 
-def _version_of(deployment: Object) -> Written:
+def version_of(deployment: Object) -> Written:
+    """Return uid and generation, ("", 0) where an object has none."""
     metadata = deployment["metadata"]
     return str(metadata.get("uid") or ""), int(metadata.get("generation") or 0)
 

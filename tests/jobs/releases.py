@@ -42,6 +42,18 @@ class KillAt:
             raise Killed
 
 
+class Calls:
+    """A driver's client where one call is answered otherwise, or something happens before it."""
+
+    def __init__(self, model: ShopModel, **hooks: Callable[..., Any]) -> None:
+        self._inner = model.cluster.as_actor("gitlab-mesh")
+        self._hooks = hooks
+
+    def __getattr__(self, name: str) -> Any:
+        real, hook = getattr(self._inner, name), self._hooks.get(name)
+        return real if hook is None else lambda *args, **options: hook(lambda: real(*args, **options), *args)
+
+
 def service(**changes: Any) -> ServiceConfig:
     base = ServiceConfig(
         "shop",

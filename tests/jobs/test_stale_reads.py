@@ -16,23 +16,11 @@ from gitlab_mesh.errors import AccessDeniedError
 from gitlab_mesh.testing.ports import ModelPorts
 from gitlab_mesh.testing.shop import ShopModel, shop_objects
 from gitlab_mesh_jobs.rollback.job import JOB as ROLLBACK
-from tests.jobs.releases import FAST, KillAt, Killed, release, service
+from tests.jobs.releases import FAST, Calls, KillAt, Killed, release, service
 from tests.jobs.test_policy import autoscaler, live_minimum
 
 LATER = Driver("100", "1002", "https://gitlab.example/acme/shop/-/jobs/1002")
 HPA = ("HorizontalPodAutoscaler", "shop", "shop")
-
-
-class Calls:
-    """A driver's client where one call is answered otherwise, or something happens before it."""
-
-    def __init__(self, model: ShopModel, **hooks: Callable[..., Any]) -> None:
-        self._inner = model.cluster.as_actor("gitlab-mesh")
-        self._hooks = hooks
-
-    def __getattr__(self, name: str) -> Any:
-        real, hook = getattr(self._inner, name), self._hooks.get(name)
-        return real if hook is None else lambda *args, **options: hook(lambda: real(*args, **options), *args)
 
 
 def ports_of(model: ShopModel, cluster: Any, **options: Any) -> ModelPorts:
@@ -158,3 +146,36 @@ def test_a_route_read_with_the_fence_of_before_does_not_end_who_took_it_over() -
     result = release(ports, "1.5.0", **{"continue": True})
     assert len(taken) > 4
     assert result.report.outcome is Outcome.PROMOTED
+
+
+def test_who_takes_over_a_promotion_believes_no_stable_from_before_it_came() -> None:
+    model = ShopModel(shop_objects(replicas=3))
+    before = copy.deepcopy(model.cluster.get("Deployment", "shop", "shop"))
+
+    def promote(do: Callable[[], Any], kind: str, namespace: str, name: str, operations: Any) -> Any:
+        do()
+        if kind == "Deployment" and any(item["path"] == "/spec/template" for item in operations):
+            raise Killed
+        return model.cluster.get(kind, namespace, name)
+
+    with pytest.raises(Killed):
+        release(ports_of(model, Calls(model, patch=promote)), "1.5.0")
+    assert model._share() == 1.0
+    reads, whole = [0], []
+
+    def get(do: Callable[[], Any], kind: str, _: str, name: str) -> Any:
+        if (kind, name) != ("Deployment", "shop"):
+            return do()
+        reads[0] += 1  # the first is the takeover's own
+        return copy.deepcopy(before) if 1 < reads[0] < 6 else do()
+
+    def patch(do: Callable[[], Any], kind: str, *_: Any) -> Any:
+        before_it = model._share()
+        answer = do()
+        if before_it == 1.0 and model._share() < 1.0:
+            whole.append(model.cluster.get("Deployment", "shop", "shop"))
+        return answer
+
+    ROLLBACK.run(ports_of(model, Calls(model, get=get, patch=patch), driver=LATER), {})
+    assert [one["spec"]["template"] for one in whole] == [before["spec"]["template"]]
+    assert [one["status"]["updatedReplicas"] for one in whole] == [3]

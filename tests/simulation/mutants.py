@@ -24,6 +24,7 @@ from gitlab_mesh.driver import window as driver_window
 from gitlab_mesh.driver.ledger import Ledger
 from gitlab_mesh.driver.narrator import Narrator
 from gitlab_mesh.driver.run import Run
+from gitlab_mesh.driver.workloads import NEVER
 from gitlab_mesh.errors import GitlabMeshError
 from gitlab_mesh_jobs.canary import job as canary_job
 
@@ -250,8 +251,8 @@ def _harmless(error_for: Any) -> Any:
 
 
 def _never_exposed(rebuild: Any) -> Any:
-    def rebuilt(*arguments: Any) -> RolloutState:
-        state: RolloutState = rebuild(*arguments)
+    def rebuilt(*arguments: Any, **options: Any) -> RolloutState:
+        state: RolloutState = rebuild(*arguments, **options)
         return state.with_(exposed=state.written > 0)
 
     return rebuilt
@@ -321,7 +322,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("a rollback gives up at the first failure", ("S3",), ((taking.Patience, "until_done", _once),)),
     Mutant("weights are written under any fence", ("S4",), (_router("plan_weight", _without_tests),)),
     Mutant("a takeover does not fend off planned writes", ("S4", "S5"), (
-        (recovery, "fend_off", _always(None)), (resuming, "fend_off", _always(None)),
+        (recovery, "fend_off", _always(NEVER)), (resuming, "fend_off", _always(NEVER)),
     )),
     Mutant("a takeover writes its fence over a newer one", ("S4",), (
         (recovery, "take_route", _any_route), (resuming, "take_route", _any_route),

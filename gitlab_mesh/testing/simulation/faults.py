@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from gitlab_mesh.errors import AccessDeniedError, ConflictError, TransientError
+from gitlab_mesh.errors import AccessDeniedError, ConflictError, TransientError, UsageError
 from gitlab_mesh.ports import Object
 from gitlab_mesh.testing.cluster import Call
 from gitlab_mesh.testing.simulation.kinds import WORLD_FAULTS, PlannedFault
@@ -60,6 +60,7 @@ class Injector:
     signal: int = 0
     tell: Callable[[str], None] | None = None
     forbidden: set[tuple[str, str]] = field(default_factory=set)
+    refused_until: dict[tuple[str, str], float] = field(default_factory=dict)
     outage_until: float = -1.0
     revoked_until: float = -1.0
     last_trouble: float = -1e9
@@ -135,6 +136,10 @@ class Injector:
                 self.revoked_until = float("inf")
             case "forbidden":
                 self.forbidden.add((call.verb, call.kind))
+            case "refused":
+                self.refused_until[call.verb, call.kind] = self.stage.now + fault.seconds
+            case "refused-for-good":
+                self.refused_until[call.verb, call.kind] = float("inf")
             case "sigterm":
                 self.signal = 15
             case "clock-jump":
@@ -153,6 +158,9 @@ class Injector:
         if (call.verb, call.kind) in self.forbidden:
             self._trouble()
             raise AccessDeniedError(f"{call.kind} {call.namespace}/{call.name}: no right to {call.verb}")
+        if self.stage.now < self.refused_until.get((call.verb, call.kind), -1.0):
+            self._trouble()
+            raise UsageError(f"{call.kind} {call.namespace}/{call.name}: admission refuses {call.verb} (HTTP 400)")
 
     def _after(self, fault: PlannedFault, call: Call, answer: Any) -> Any:
         match fault.kind:

@@ -23,7 +23,7 @@ CALL_FAULTS = (
     "sigterm",
 )
 """For every call."""
-WRITE_FAULTS = ("answer-lost", "hang-after", "conflict", "forbidden")
+WRITE_FAULTS = ("answer-lost", "hang-after", "conflict", "forbidden", "refused", "refused-for-good")
 READ_FAULTS = ("stale-read",)
 DRIVER_FAULTS = ("second-pipeline", "person-rollback", "same-job-again", "after-script")
 """Another driver begins."""

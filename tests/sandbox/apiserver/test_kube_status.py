@@ -89,3 +89,25 @@ def test_a_webhook_that_is_away_is_named_in_the_first_line() -> None:
     assert isinstance(error, TransientError)
     assert "webhook validation.istio.io does not answer" in error.what
     assert "no endpoints available" in error.why
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "by"),
+    [
+        (
+            400,
+            'admission webhook "validate.kyverno.svc-fail" denied the request: no owner',
+            "validate.kyverno.svc-fail",
+        ),
+        (403, 'admission webhook "validation.gatekeeper.sh" denied the request: [owner]', "validation.gatekeeper.sh"),
+        (422, "Deployment \"shop\" is invalid: : ValidatingAdmissionPolicy 'owned' with binding 'b' denied", "'owned'"),
+        (403, 'configmaps "x" is forbidden: exceeded quota: objects, requested: configmaps=1', "exceeded quota"),
+        (403, 'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot', "violates PodSecurity"),
+    ],
+)
+def test_who_refuses_an_object_is_not_taken_for_a_missing_right(code: int, message: str, by: str) -> None:
+    error = error_of(code, {"message": message})
+    assert type(error) is UsageError
+    assert by in error.what
+    assert message in error.why
+    assert "no right is missing" in error.hint
