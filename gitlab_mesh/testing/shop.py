@@ -157,6 +157,11 @@ class ShopModel:
         now = self.clock.monotonic()
         self.traffic.serve(self.rate, now - seconds, now, view)
 
+    def _share(self) -> float | None:
+        """Canary's share in the live routes; None where none leads to the shop."""
+        view = self._view()
+        return None if view is None else view.canary
+
     def _view(self) -> RouteView | None:
         """Where the live routes lead requests; None where none leads to the shop."""
         http_routes = self._kubelet.peek("HTTPRoute", "shop")
