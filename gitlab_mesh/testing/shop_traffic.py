@@ -33,6 +33,7 @@ class TrafficModel:
         losses: When, for which side and how many were lost.
         last_canary: Time of the last request that the route led to the canary (lost ones included, but for those
             that found no Service).
+        last_common: Time of the last request that the route led to the Service of both sides.
     """
 
     workloads: PodsModel
@@ -46,6 +47,7 @@ class TrafficModel:
     lost: int = 0
     losses: list[tuple[float, Side | None, int]] = field(default_factory=list)
     last_canary: float = -math.inf
+    last_common: float = -math.inf
     _known: RouteView | None = RouteView(0.0)
     _target: RouteView | None = RouteView(0.0)
     _follows_at: float = -math.inf
@@ -88,6 +90,8 @@ class TrafficModel:
             return
         common = self._draw(requests, view.common)
         self._serve_both(end, beside + common)
+        if common:
+            self.last_common = end
         requests -= common
         canary = self._draw(requests, view.canary / (1.0 - view.common) if view.common < 1.0 else 0.0)
         for side, count in ((Side.STABLE, requests - canary), (Side.CANARY, canary)):

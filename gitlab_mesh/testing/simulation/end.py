@@ -44,7 +44,9 @@ def check_exit(oracles: Oracles, model: ShopModel, run: DriverRun) -> None:
     # The last sound reading may have shown callers that bypass the route.
     trouble = oracles.now - run.injector.last_trouble < 200.0 or oracles.metrics_down()
     if run.exit_code == 23:
-        requests = oracles.alike or oracles.now - oracles.last_canary < oracles.drain_seconds + 2.0
+        # Proxies that lag from before the sides had Services lead there, too: by the Service of both.
+        last = max(oracles.last_canary, model.traffic.last_common)
+        requests = oracles.alike or oracles.now - last < oracles.drain_seconds + 2.0
         trouble = trouble or _unaccepted(route)
         half = oracles.ready_stables < oracles.replicas
         if mine and not (share > 0 or trouble or requests or half):
